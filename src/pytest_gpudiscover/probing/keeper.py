@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pytest_gpudiscover.probing.outcomes import exit_of, refusal
 from pytest_gpudiscover.probing.output import Output
 from pytest_gpudiscover.probing.processes import Exit, LaunchError
 
@@ -34,37 +33,7 @@ READ_LIMIT = 16 * READ_SIZE
 # The host may have SIGPIPE at its default: a keeper that died must not take the host along.
 NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
-EXHAUSTION = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS})
-EXPLANATIONS = {
-    errno.ENOENT: "it does not exist, or the interpreter that its first line names does not",
-    errno.EACCES: "it is not executable for this user",
-    errno.ENOEXEC: "it is not a program for this system: a wrong format, or a script without a #! line",
-    errno.E2BIG: "its arguments and environment are larger than the system allows",
-}
-
 _log = logging.getLogger(__name__)
-
-
-def refusal(program: str, number: int) -> LaunchError:
-    """Say why the system refused to start a program, given the system's error number."""
-    reason = EXPLANATIONS.get(number, "the system refused")
-    return LaunchError(
-        f"cannot start {program}: {reason} ({os.strerror(number)})", exhausted=number in EXHAUSTION
-    )
-
-
-def exit_of(status: int) -> Exit:
-    """Read a raw wait status."""
-    code = os.waitstatus_to_exitcode(status)
-    return Exit(code=code) if code >= 0 else Exit(signal=signal_name(-code))
-
-
-def signal_name(number: int) -> str:
-    """Name a signal; a real-time signal has its number only."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def packed(command: Sequence[str], environment: Mapping[str, str]) -> bytes:
@@ -222,7 +191,7 @@ class KeptRunner:
             case "ended":
                 for stream in self._streams:  # whoever learns of the end wants the last words with it
                     stream.drain()
-                self.exit = exit_of(number)
+                self.exit = exit_of(os.waitstatus_to_exitcode(number))
                 self._ended.set()
             case "gone":
                 self._close()
@@ -341,7 +310,7 @@ class KeeperLauncher:
         try:
             runner = self._request(request)
         except OSError as error:
-            raise refusal(command[0], error.errno or errno.EAGAIN) from error
+            raise refusal(command[0], error.errno) from error
         self._runners.append(runner)
         try:
             await runner.answered()
