@@ -5,6 +5,7 @@
     |   +-- RunnerNotFoundError  no such program
     |   +-- RunnerNotUsableError it is a directory, or not executable
     |   +-- LibraryRootError     the library root is missing or cannot be read
+    |   +-- VariantNotFoundError the installation has no such variant
     +-- DiscoveryInUseError      one Discovery, two event loops at once
     +-- HostFileError            a simulated host that makes no sense
     +-- RequirementError         a size or a compute capability that cannot be read
@@ -42,6 +43,16 @@ class RunnerNotUsableError(InstallationError):
 
 class LibraryRootError(InstallationError):
     """The library root is missing, is no directory, or cannot be read."""
+
+
+class VariantNotFoundError(InstallationError):
+    """A variant was asked for that the installation does not have; `available` names those it has."""
+
+    def __init__(self, name: str, available: tuple[str, ...]) -> None:
+        choice = ", ".join(available) if any(available) else "none"
+        super().__init__(name, f"no variant of that name; there is: {choice}")
+        self.args = (name, available)
+        self.available = available
 
 
 class DiscoveryInUseError(GpuDiscoverError):

@@ -40,13 +40,23 @@ def version(name: str) -> tuple[str, tuple[int, ...]]:
     return name[: match.start()], tuple(int(number) for number in _NUMBER.findall(match.group()))
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sort variants as a discovery asks them: by family name, the newest version of a family first."""
+    return sorted(names, key=lambda name: (_family(name), _newest_first(name), name))
+
+
 def newest_first(names: Iterable[str]) -> list[str]:
-    """Sort variants by family name, the newest version of a family first."""
-    return sorted(names, key=_order)
+    """Sort the variants of one library by version alone, the newest first, whatever their family."""
+    return sorted(names, key=lambda name: (_newest_first(name), _family(name), name))
 
 
-def _order(name: str) -> tuple[str, tuple[int, ...], str]:
+def _family(name: str) -> str:
     family, numbers = version(name)
-    # Negated numbers sort the newest first; the closing 1 puts a version before its own beginnings
-    # (13,1 before 13), because every negated number is below it. The name settles `v013` against `v13`.
-    return family.rstrip("_v"), (*(-number for number in numbers), 1), name
+    # `rocm` is the oldest of the family that `rocm_v7_2` belongs to, not a family of its own.
+    return family if numbers else f"{name}_v"
+
+
+def _newest_first(name: str) -> tuple[int, ...]:
+    # Negated numbers sort the newest first. The closing 1 is above every one of them, so that 13,1 comes
+    # before 13, and no version at all comes last.
+    return (*(-number for number in version(name)[1]), 1)

@@ -7,7 +7,6 @@ in memory.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,10 +36,17 @@ class ProbeRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a probe brought no answer: a reason of the closed list, and a sentence."""
+    """Why a probe brought no answer.
+
+    Attributes:
+        reason: one word of the closed list.
+        detail: a sentence.
+        exhausted: whether the system had run out of something, so that it may work with fewer probes at once.
+    """
 
     reason: Reason
     detail: str
+    exhausted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +79,3 @@ class Prober(Protocol):
 
     async def probe(self, request: ProbeRequest) -> ProbeResult:
         """Ask once. Never raises for what a runner does; leaves nothing running, also when cancelled."""
-
-
-class ProberFactory(Protocol):
-    """Opens a prober for one call of a discovery, and closes what it held when the call is over."""
-
-    def __call__(self) -> AbstractAsyncContextManager[Prober]:
-        """Open a prober."""

@@ -1,0 +1,73 @@
+"""Installations: a runner command, its library root, and the variants found below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pytest_gpudiscover.errors import VariantNotFoundError
+from pytest_gpudiscover.probing import Prober
+from pytest_gpudiscover.reports import Rejection
+from pytest_gpudiscover.surroundings import Surroundings
+from pytest_gpudiscover.variants import Variant, in_order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """An installation as it was found on this machine.
+
+    Attributes:
+        command: how the runner is started; the arguments of the protocol are appended.
+        root: the library root, absolute; None for a runner that needs no libraries of ours.
+        variants: in the order they are asked.
+        rocm: the directory that ROCm's libraries share, absolute, if there is one.
+        missing: the variants that cannot be asked, and why.
+    """
+
+    command: tuple[str, ...]
+    root: str | None = None
+    variants: tuple[Variant, ...] = ()
+    rocm: str | None = None
+    missing: tuple[Rejection, ...] = ()
+
+    def narrowed(self, only: str | None, without: Sequence[str]) -> Located:
+        """Keep one variant, or leave some out.
+
+        Raises:
+            VariantNotFoundError: there is no variant of such a name.
+        """
+        names = [variant.name for variant in self.variants] + [missing.variant for missing in self.missing]
+        for asked in [*([] if only is None else [only]), *without]:
+            if asked not in names:
+                raise VariantNotFoundError(asked, tuple(in_order(names)))
+
+        def wanted(name: str) -> bool:
+            return only in (None, name) and name not in without
+
+        return replace(
+            self,
+            variants=tuple(variant for variant in self.variants if wanted(variant.name)),
+            missing=tuple(missing for missing in self.missing if wanted(missing.variant)),
+        )
+
+
+class Installation(Protocol):
+    """What a `Discovery` discovers with."""
+
+    def locate(self, surroundings: Surroundings) -> Located:
+        """Look the runner and its variants up.
+
+        Raises:
+            InstallationError: discovery cannot run with what was found.
+        """
+
+    def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:
+        """Open whatever asks the runner, for one call of a discovery."""
+
+
+def ordered(variants: Iterable[Variant]) -> tuple[Variant, ...]:
+    """Put variants into the order they are asked."""
+    by_name = {variant.name: variant for variant in variants}
+    return tuple(by_name[name] for name in in_order(by_name))

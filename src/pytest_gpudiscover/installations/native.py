@@ -1,0 +1,68 @@
+"""Our own runner, which asks the GPU drivers of this machine directly."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_gpudiscover.errors import RunnerNotFoundError
+from pytest_gpudiscover.installations import Located, ordered
+from pytest_gpudiscover.native.drivers import DRIVERS
+from pytest_gpudiscover.native.presence import absence
+from pytest_gpudiscover.probing import Prober
+from pytest_gpudiscover.reports import Phase, Reason, Rejection
+from pytest_gpudiscover.surroundings import Surroundings
+from pytest_gpudiscover.variants import Variant
+
+DRIVER_VARIABLE = "GPUDISCOVER_DRIVER"
+"""What tells the native runner which driver to ask."""
+
+_PROGRAM = Path(__file__).parent.parent / "native"
+
+
+@dataclass(frozen=True)
+class NativeInstallation:
+    """The native runner: one variant for each driver it knows. A driver that is not here costs no process.
+
+    Attributes:
+        variant: ask this variant only.
+        without_variants: leave these out.
+    """
+
+    variant: str | None = None
+    without_variants: Sequence[str] = ()
+
+    def locate(self, surroundings: Surroundings) -> Located:
+        """Look which drivers this machine has.
+
+        Raises:
+            VariantNotFoundError: a variant that was named does not exist.
+        """
+        if not sys.executable:
+            raise RunnerNotFoundError("python", "this interpreter does not know its own path, so it cannot start a runner")
+        absent = {
+            name: sentence
+            for name, driver in DRIVERS.items()
+            if (sentence := absence(driver, platform=surroundings.system, environment=surroundings.environment))
+        }
+        return Located(
+            # Isolated: neither the working directory nor PYTHONPATH can put a module in the runner's way.
+            command=(sys.executable, "-I", str(_PROGRAM)),
+            variants=ordered(
+                Variant(name=name, environment={DRIVER_VARIABLE: name}) for name in DRIVERS if name not in absent
+            ),
+            missing=tuple(
+                Rejection(phase=Phase.ENUMERATE, reason=Reason.DRIVER_MISSING, detail=sentence, variant=name)
+                for name, sentence in absent.items()
+            ),
+        ).narrowed(self.variant, self.without_variants)
+
+    def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:  # noqa: ARG002
+        """Start real processes, and ask them over HTTP."""
+        from pytest_gpudiscover.probing.asking import HttpInfo
+        from pytest_gpudiscover.probing.runners import runner_prober
+
+        return runner_prober(located.command, HttpInfo())

@@ -1,0 +1,185 @@
+"""Masks: the environment variables that make only some devices visible.
+
+What a driver does with its mask is documented by its vendor; docs/masks.md names the sources. Pure: the
+environment is an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from pytest_gpudiscover.devices import DeviceInfo, is_number
+from pytest_gpudiscover.reports import Rejection
+from pytest_gpudiscover.variants import version
+from pytest_gpudiscover.wire import Answer
+
+CUDA = "CUDA_VISIBLE_DEVICES"
+HIP = "HIP_VISIBLE_DEVICES"
+ROCR = "ROCR_VISIBLE_DEVICES"
+VULKAN = "GGML_VK_VISIBLE_DEVICES"
+
+VARIABLES = (CUDA, ROCR, HIP, VULKAN)
+"""Every mask that is respected."""
+
+_UUID_PREFIXES = {"CUDA": ("GPU-", "MIG-"), "ROCm": ("GPU-",)}
+
+
+def mask_variable(library: str, system: str) -> str | None:
+    """Name the variable that masks a library's devices; None for a library without one."""
+    if library == "ROCm":
+        return ROCR if system == "linux" else HIP
+    return {"CUDA": CUDA, "Vulkan": VULKAN}.get(library)
+
+
+def mask_token(device: DeviceInfo) -> str:
+    """What a mask must hold to show this device.
+
+    Vulkan counts positions in its raw enumeration and knows no UUIDs; elsewhere a number is the one the
+    driver counts by, and a UUID is itself.
+    """
+    if device.library == "Vulkan" and device.index is not None:
+        return str(device.index)
+    return device.runner_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserMasks:
+    """The masks that the user had set before the discovery, read as each library reads them.
+
+    Attributes:
+        in_force: the variables as they were set, for the report and the log.
+        tokens: by library, the entries that count, in order; a library without a mask is missing.
+        system: the platform, as in `Surroundings`.
+    """
+
+    in_force: Mapping[str, str]
+    tokens: Mapping[str, tuple[str, ...]]
+    system: str
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], system: str) -> UserMasks:
+        """Find the masks in an environment."""
+        in_force = {name: environment[name] for name in VARIABLES if name in environment}
+        tokens = {
+            "CUDA": _entries(in_force.get(CUDA), "CUDA"),
+            "ROCm": _rocm_entries(in_force, system),
+            "Vulkan": _vulkan_entries(in_force.get(VULKAN)),
+        }
+        present = {library: entries for library, entries in tokens.items() if entries is not None}
+        return cls(in_force=in_force, tokens=present, system=system)
+
+    def translated(self, answer: Answer) -> Answer:
+        """Note with every listed device the token that shows it, seen from outside the user's masks.
+
+        A runner's number is a position in the user's list. `filtered_id` gets the token of a numbered device;
+        `index` gets the raw position of a Vulkan device, from the runner or else from its place in the answer.
+        """
+        positions: dict[str, int] = {}
+        entries: list[DeviceInfo | Rejection] = []
+        for entry in answer.entries:
+            device = entry if isinstance(entry, DeviceInfo) else entry.device
+            library = device.library if device else ""
+            position = positions.setdefault(library, 0)
+            positions[library] += 1
+            entries.append(self._noted(entry, position) if isinstance(entry, DeviceInfo) else entry)
+        return Answer(tuple(entries))
+
+    def _noted(self, device: DeviceInfo, position: int) -> DeviceInfo:
+        if device.library == "Vulkan":
+            raw = self._token("Vulkan", position) if device.index is None else str(device.index)
+            filtered = raw if is_number(device.id) else ""
+            return replace(device, index=int(raw), filtered_id=filtered)
+        numbered = is_number(device.id)
+        return replace(device, filtered_id=self._token(device.library, int(device.id)) if numbered else "")
+
+    def _token(self, library: str, position: int) -> str:
+        entries = self.tokens.get(library, ())
+        return entries[position] if position < len(entries) else str(position)
+
+    def composed_for_rocm(self) -> dict[str, str | None]:
+        """What replaces the user's masks in a ROCm probe on Linux; None takes a variable out.
+
+        HIP counts within the list that ROCr left, and falls back to CUDA's mask. A single ROCr mask says the
+        same, and leaves nothing that could hide the device a probe is masked to.
+        """
+        if self.system != "linux" or not (self.in_force.keys() & {ROCR, HIP, CUDA}):
+            return {}
+        entries = self.tokens.get("ROCm")
+        return {ROCR: None if entries is None else ",".join(entries), HIP: None, CUDA: None}
+
+
+def enumerate_masks(variant: str, masks: UserMasks) -> dict[str, str | None]:
+    """The variables that an unmasked probe of a variant changes; None takes one out."""
+    return masks.composed_for_rocm() if version(variant)[0].startswith("rocm") else {}
+
+
+def show_only(devices: Iterable[DeviceInfo], masks: UserMasks) -> dict[str, str | None]:
+    """The variables that make just these devices visible, in order; None takes a variable out.
+
+    Libraries without a mask contribute nothing.
+    """
+    tokens: dict[str, list[str]] = {}
+    changes: dict[str, str | None] = {}
+    for device in devices:
+        variable = mask_variable(device.library, masks.system)
+        if variable is None:
+            continue
+        tokens.setdefault(variable, []).append(mask_token(device))
+        if device.library == "ROCm":
+            changes |= masks.composed_for_rocm()
+    return changes | {variable: ",".join(entries) for variable, entries in tokens.items()}
+
+
+def _entries(value: str | None, library: str) -> tuple[str, ...] | None:
+    """The entries of a mask that takes numbers and UUIDs; the first invalid one ends the list."""
+    if value is None:
+        return None
+    entries: list[str] = []
+    for entry in (part.strip() for part in value.split(",")):
+        if not is_number(entry) and not entry.startswith(_UUID_PREFIXES[library]):
+            break
+        entries.append(entry)
+    return tuple(entries)
+
+
+def _rocm_entries(in_force: Mapping[str, str], system: str) -> tuple[str, ...] | None:
+    hip = _hip_entries(in_force.get(HIP) or in_force.get(CUDA) or None)
+    rocr = _without_repeats(_entries(in_force.get(ROCR), "ROCm")) if system == "linux" else None
+    if hip is None or rocr is None:
+        return rocr if hip is None else hip
+    within = [int(number) for number in hip]
+    valid = next((n for n, number in enumerate(within) if number >= len(rocr)), len(within))
+    return tuple(rocr[number] for number in within[:valid])
+
+
+def _hip_entries(value: str | None) -> tuple[str, ...] | None:
+    """HIP takes numbers only, written plainly (no blanks); the first other entry ends the list."""
+    if value is None:
+        return None
+    entries: list[str] = []
+    for entry in value.split(","):
+        if not is_number(entry) or entry != str(int(entry)):
+            break
+        entries.append(entry)
+    return tuple(dict.fromkeys(entries))
+
+
+def _without_repeats(entries: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """ROCr ends its list at the first entry that it has already."""
+    if entries is None:
+        return None
+    repeated = next((n for n, entry in enumerate(entries) if entry in entries[:n]), len(entries))
+    return entries[:repeated]
+
+
+def _vulkan_entries(value: str | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    entries: list[str] = []
+    for entry in re.split(r"[,\s]+", value.strip()):
+        if not is_number(entry):
+            break
+        entries.append(str(int(entry)))
+    return tuple(entries)

@@ -1,0 +1,223 @@
+"""How a runner is asked, once it has been started.
+
+Ollama up to 0.2x and our own runners answer `GET /info`. Another way, such as one JSON object on stdout, is one
+more implementation of `Asking`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from typing import Protocol
+
+from pytest_gpudiscover.probing import Failure
+from pytest_gpudiscover.probing.ports import LOOPBACK, listens
+from pytest_gpudiscover.probing.processes import RunnerProcess
+from pytest_gpudiscover.probing.responses import BadResponseError, Response
+from pytest_gpudiscover.reports import Reason
+from pytest_gpudiscover.text import printable
+from pytest_gpudiscover.wire import Answer, parse_answer
+
+_POLL_FIRST, _POLL_LAST = 0.001, 0.010
+"""Seconds between two tries to connect; they grow from one to the other."""
+_ASK_AGAIN = 0.05
+"""Seconds until a runner that answered 503 is asked again."""
+_LAST_WORDS = 0.25
+"""Seconds that a runner has to close its connection, and the kernel to report the death behind a broken one."""
+_AFTER_EXIT = 1.0
+"""Seconds that an answer may still take once its runner is gone: what was sent is on its way."""
+_MAX_BAD_ANSWERS = 3
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A runner's answer, and when it began by the event loop's clock."""
+
+    answer: Answer
+    ready: float
+
+
+class AskError(Exception):
+    """A runner that was asked and gave no answer.
+
+    Attributes:
+        failure: why.
+        ready: when it began to answer, by the event loop's clock, if it did.
+    """
+
+    def __init__(self, failure: Failure, *, ready: float | None = None) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+        self.ready = ready
+
+
+class RunnerGoneError(Exception):
+    """The runner ended before it had answered; how, its own exit tells.
+
+    Attributes:
+        ready: when it began to answer, by the event loop's clock, if it did.
+        port_taken: whether some other program was listening on its port.
+    """
+
+    def __init__(self, *, ready: float | None = None, port_taken: bool = False) -> None:
+        super().__init__(ready, port_taken)
+        self.ready = ready
+        self.port_taken = port_taken
+
+
+class Asking(Protocol):
+    """One way of asking a runner."""
+
+    def arguments(self, port: int) -> tuple[str, ...]:
+        """What is appended to the runner's command."""
+
+    async def ask(self, process: RunnerProcess, port: int) -> Reply:
+        """Ask until there is an answer; the caller bounds the time.
+
+        Raises:
+            AskError: there will be none.
+            RunnerGoneError: the runner ended.
+        """
+
+
+class HttpInfo:
+    """Ask with `GET /info` on a loopback port."""
+
+    def arguments(self, port: int) -> tuple[str, ...]:
+        """The arguments of the protocol."""
+        return ("runner", "--ollama-engine", "--port", str(port))
+
+    async def ask(self, process: RunnerProcess, port: int) -> Reply:
+        """Poll until the runner answers, and read the answer."""
+        bad_answers = 0
+        while True:
+            try:
+                response = await _exchange(process, port)
+                reply = _understood(response)
+            except BadResponseError as error:
+                if error.cut_short and await _ends_soon(process):
+                    raise RunnerGoneError(ready=error.ready) from error
+                bad_answers += 1
+                if bad_answers == _MAX_BAD_ANSWERS:
+                    detail = f"asked {bad_answers} times: {error}"
+                    raise AskError(Failure(reason=Reason.BAD_ANSWER, detail=detail), ready=error.ready) from error
+                continue
+            if reply is not None:
+                return reply
+            await asyncio.sleep(_ASK_AGAIN)
+
+
+def _understood(response: Response) -> Reply | None:
+    """Make sense of a complete answer; None means: ask again later.
+
+    Raises:
+        AskError: the runner says that it will not answer.
+        BadResponseError: the body is not an answer.
+    """
+    if response.status == 200:
+        answer = parse_answer(response.body)
+        if answer.refused:
+            raise BadResponseError(answer.refused.detail, ready=response.ready)
+        return Reply(answer, response.ready)
+    if response.status == 503:
+        return None
+    said = printable(response.body.decode("utf-8", "replace").strip())
+    if response.status == 404:
+        detail = "the runner is too old to report devices: it answered 404 to GET /info"
+        raise AskError(Failure(reason=Reason.UNSUPPORTED, detail=detail), ready=response.ready)
+    detail = f"the runner answered {response.status}: {said or 'nothing more'}"
+    raise AskError(Failure(reason=Reason.RUNNER_ERROR, detail=detail), ready=response.ready)
+
+
+async def _exchange(process: RunnerProcess, port: int) -> Response:
+    with await _connected(process, port) as connection:
+        response = await _unless_it_dies(process, connection)
+        await _farewell(connection)
+        return response
+
+
+async def _unless_it_dies(process: RunnerProcess, connection: socket.socket) -> Response:
+    """Ask over a connection; once the runner is gone, wait only for what is on its way."""
+    from pytest_gpudiscover.probing.http import get  # slow, and meanwhile the runner starts
+
+    asking = asyncio.ensure_future(get(connection, "/info"))
+    dying = asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.wait({asking, dying}, return_when=asyncio.FIRST_COMPLETED)
+        if not asking.done():
+            await asyncio.wait({asking}, timeout=_AFTER_EXIT)
+        if not asking.done():
+            raise RunnerGoneError
+        return asking.result()
+    finally:
+        for task in (asking, dying):
+            task.cancel()
+        await asyncio.gather(asking, dying, return_exceptions=True)
+
+
+async def _ends_soon(process: RunnerProcess) -> bool:
+    """Whether the runner is dying: the kernel closes a process's sockets before it reports the exit."""
+    try:
+        async with asyncio.timeout(_LAST_WORDS):
+            await process.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _farewell(connection: socket.socket) -> None:
+    """Give the runner time to close its side, so that one that crashes after its answer is seen to crash."""
+    try:
+        async with asyncio.timeout(_LAST_WORDS):
+            while await asyncio.get_running_loop().sock_recv(connection, 4096):
+                pass
+    except (TimeoutError, OSError):
+        return
+
+
+async def _connected(process: RunnerProcess, port: int) -> socket.socket:
+    """Poll until the runner itself accepts a connection on its port.
+
+    Raises:
+        RunnerGoneError: it ended before it listened.
+    """
+    pause, port_taken = _POLL_FIRST, False
+    while True:
+        gone = process.exit is not None
+        connection = await _try(port)
+        if connection is not None:
+            if listens(process.pid, port):
+                return connection
+            connection.close()
+            port_taken = True
+        if gone:
+            raise RunnerGoneError(port_taken=port_taken)
+        await _pause(process, pause)
+        pause = min(pause * 1.5, _POLL_LAST)
+
+
+async def _try(port: int) -> socket.socket | None:
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, (LOOPBACK, port))
+        # A client that polls an ephemeral port can be given that very port, and reach itself.
+        if connection.getsockname() != connection.getpeername():
+            return connection
+    except OSError:
+        pass
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return None
+
+
+async def _pause(process: RunnerProcess, seconds: float) -> None:
+    """Wait a moment, or until the runner ends."""
+    try:
+        async with asyncio.timeout(seconds):
+            await process.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,103 @@
+"""Refresh: ask again how much memory is free, first the runners in use, then one probe per variant."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from pytest_gpudiscover.bootstrap import Bootstrapped
+from pytest_gpudiscover.calls import Call
+from pytest_gpudiscover.devices import DeviceID, DeviceInfo
+from pytest_gpudiscover.masks import show_only
+from pytest_gpudiscover.refreshing import appeared, matched, updated, vanished
+from pytest_gpudiscover.reports import Phase, Rejection
+from pytest_gpudiscover.variants import Variant
+
+logger = logging.getLogger(__name__)
+
+
+class ActiveRunner(Protocol):
+    """A runner that is in use already, and so can say how much memory is left."""
+
+    def get_active_device_ids(self) -> Sequence[DeviceID]:
+        """Name the devices it is active on."""
+
+    async def get_device_infos(self) -> Sequence[DeviceInfo]:
+        """Report the devices it sees."""
+
+
+async def ask_runners(
+    runners: Iterable[ActiveRunner | None], devices: Sequence[DeviceInfo], timeout: float  # noqa: ASYNC109
+) -> dict[DeviceID, int]:
+    """Ask the runners in use, until every device has a new figure.
+
+    A runner that fails, or takes longer than `timeout` seconds, costs only its own devices.
+
+    Returns:
+        bytes of free memory, by device.
+    """
+    known = {device.device_id for device in devices}
+    free: dict[DeviceID, int] = {}
+    for runner in runners:
+        if known <= free.keys():
+            break
+        if runner is not None:
+            free |= await _figures(runner, known, free, timeout)
+    return free
+
+
+async def _figures(
+    runner: ActiveRunner, known: set[DeviceID], free: dict[DeviceID, int], timeout: float  # noqa: ASYNC109
+) -> dict[DeviceID, int]:
+    try:
+        if not known.intersection(runner.get_active_device_ids()) - free.keys():
+            return {}
+        async with asyncio.timeout(timeout):
+            infos = await runner.get_device_infos()
+        return {info.device_id: info.free_memory for info in infos if info.device_id in known}
+    except Exception as error:  # noqa: BLE001 - somebody else's object: whatever it does must not cost a refresh
+        logger.info("a runner in use could not be asked for its devices: %s: %s", type(error).__name__, error)
+        return {}
+
+
+async def refresh(call: Call, known: Bootstrapped, runners: Iterable[ActiveRunner | None]) -> tuple[DeviceInfo, ...]:
+    """Give the known devices their newest free memory; what cannot be refreshed is stale."""
+    if call.surroundings.apple_silicon:
+        return known.devices
+    logger.debug("refreshing free memory")
+    timeout = call.settings.refresh_timeout
+    free = await ask_runners(runners, known.devices, timeout)
+    deadline = asyncio.get_running_loop().time() + timeout
+    for variant in call.located.variants:
+        if all(device.device_id in free for device in known.devices):
+            break
+        kept = [device for device in known.devices if device.variant == variant.name]
+        if any(device.device_id not in free for device in kept):
+            free |= await _ask_variant(call, known, variant, kept, deadline)
+    devices = updated(known.devices, free)
+    stale = [f"{device.library} {device.id}" for device in devices if device.stale]
+    if stale:
+        logger.warning("unable to refresh free memory, using old values: %s", ", ".join(stale))
+    return devices
+
+
+async def _ask_variant(
+    call: Call, known: Bootstrapped, variant: Variant, kept: Sequence[DeviceInfo], deadline: float
+) -> dict[DeviceID, int]:
+    left = deadline - asyncio.get_running_loop().time()
+    if left <= 0:
+        return {}
+    result = await call.ask(Phase.REFRESH, variant, show_only(kept, call.masks), left)
+    if result.answer is None:
+        assert result.failure is not None
+        failure = result.failure
+        call.recording.reject(
+            [Rejection(phase=Phase.REFRESH, reason=failure.reason, detail=failure.detail, variant=variant.name)]
+        )
+        return {}
+    found = matched(kept, result.answer)
+    call.recording.reject(vanished(device) for device in found.missing)
+    call.recording.reject(appeared(found.strangers, [*known.listed, *known.devices]))
+    return dict(found.free)

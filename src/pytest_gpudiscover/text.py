@@ -1,0 +1,56 @@
+"""Words and numbers for people: nothing that came from outside reaches a terminal or a log as it came.
+
+Pure: no I/O here.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pytest_gpudiscover.errors import RequirementError
+
+GIB = 1 << 30
+"""Bytes in a GiB."""
+
+_UNITS = {"": 1} | {
+    prefix + unit: base**power
+    for unit, base in (("ib", 1024), ("b", 1000))
+    for power, prefix in enumerate("kmgt", start=1)
+}
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
+
+
+def printable(text: str, limit: int = 300) -> str:
+    """Make text from outside safe to show: control characters escaped, on one line, at most `limit` long."""
+    shown = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(char if char.isprintable() else _escaped(char) for char in shown)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def gibibytes(size: int) -> str:
+    """Show bytes in GiB with one decimal: `23.5 GiB`."""
+    return f"{size / GIB:.1f} GiB"
+
+
+def parse_size(text: str) -> int:
+    """Read a size: plain bytes, or a number with KiB, MiB, GiB, TiB (powers of 1024) or KB to TB (of 1000).
+
+    Returns:
+        bytes.
+
+    Raises:
+        RequirementError: it is no size.
+    """
+    match = _SIZE.fullmatch(text)
+    unit = match.group(2).lower().removesuffix("bytes") if match else None
+    if match is None or unit not in _UNITS:
+        raise RequirementError(f"{printable(text)!r} is no size: expected bytes, or a number with a unit such as 16GiB")
+    return int(float(match.group(1)) * _UNITS[unit]) if "." in match.group(1) else int(match.group(1)) * _UNITS[unit]
+
+
+def count(number: int, noun: str) -> str:
+    """Say how many: `1 device`, `2 devices`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
