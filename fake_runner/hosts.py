@@ -1,0 +1,316 @@
+"""Simulated hosts: what a host file says, read and checked.
+
+`parse` is pure; `load` reads the file. The format is described in docs/fake-runner.md.
+"""
+# ruff: noqa: PTH100, PTH118, PTH120, PTH123
+# pathlib would cost more than the rest of the start.
+
+from __future__ import annotations
+
+import json
+import os
+
+from fake_runner.tables import HostError, Table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PHASES = ("enumerate", "verify", "refresh")
+
+
+class Gpu:
+    """A physical GPU: the truth, whatever the libraries say of it.
+
+    Attributes:
+        name: how the host file refers to it.
+        figures: what a library shows unless a view overrides it, by the names of `FIGURES`.
+    """
+
+    __slots__ = ("figures", "name")
+
+    def __init__(self, name: str, figures: dict[str, object]) -> None:
+        self.name = name
+        self.figures = figures
+
+
+class Listing:
+    """One device of a variant's raw enumeration: a physical GPU, and the figures this view shows instead."""
+
+    __slots__ = ("gpu", "overrides")
+
+    def __init__(self, gpu: Gpu, overrides: dict[str, object]) -> None:
+        self.gpu = gpu
+        self.overrides = overrides
+
+    def figure(self, name: str) -> object:
+        """A figure as this view shows it; None when neither the view nor the GPU has one."""
+        return self.overrides.get(name, self.gpu.figures.get(name))
+
+
+class Variant:
+    """What one variant shows.
+
+    Attributes:
+        name: the directory's name (`cuda_v13`); "" for a runner that has everything built in.
+        library: the kind of GPU library.
+        ids: `uuid` or `number`.
+        devices: the raw enumeration, in order.
+    """
+
+    __slots__ = ("devices", "ids", "library", "name")
+
+    def __init__(self, name: str, library: str, ids: str, devices: tuple[Listing, ...]) -> None:
+        self.name = name
+        self.library = library
+        self.ids = ids
+        self.devices = devices
+
+
+class PlannedFault:
+    """A fault of the host file: its name, when it acts, and its arguments.
+
+    Attributes:
+        name: a name of the vocabulary.
+        variants: the variants it acts in; () for all.
+        device: the physical GPU that must be visible; "" for any or none.
+        phases: the phases it acts in.
+        arguments: the fault's own.
+    """
+
+    __slots__ = ("arguments", "device", "name", "phases", "variants")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        variants: tuple[str, ...],
+        device: str,
+        phases: tuple[str, ...],
+        arguments: dict[str, object],
+    ) -> None:
+        self.name = name
+        self.variants = variants
+        self.device = device
+        self.phases = phases
+        self.arguments = arguments
+
+
+class Host:
+    """A simulated machine.
+
+    Attributes:
+        gpus: the physical GPUs, by name, in the order of the file.
+        variants: what each variant shows, by name, in the order of the file.
+        faults: what goes wrong.
+        calls: where each start is recorded: a path, absolute after `load`; "" for nowhere.
+    """
+
+    __slots__ = ("calls", "faults", "gpus", "variants")
+
+    def __init__(
+        self,
+        gpus: dict[str, Gpu],
+        variants: dict[str, Variant],
+        faults: tuple[PlannedFault, ...] = (),
+        calls: str = "",
+    ) -> None:
+        self.gpus = gpus
+        self.variants = variants
+        self.faults = faults
+        self.calls = calls
+
+
+def load(path: str) -> Host:
+    """Read a host file: JSON when its first character is a brace, else TOML.
+
+    Raises:
+        HostError: it cannot be read, or it makes no sense; `place` begins with the path.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, ValueError) as error:
+        raise HostError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        host = parse(_decoded(text))
+    except HostError as error:
+        raise HostError(f"{path}: {error.place}" if error.place else path, error.problem) from error
+    if host.calls:
+        host.calls = os.path.join(os.path.dirname(os.path.abspath(path)), host.calls)
+    return host
+
+
+def parse(values: object) -> Host:
+    """Build a host from the tables of a host file.
+
+    Raises:
+        HostError: an unknown key or name, a wrong type, or a name given twice.
+    """
+    table = Table(values, "")
+    gpus: dict[str, Gpu] = {}
+    for gpu_table in table.tables("gpu"):
+        gpu = _gpu(gpu_table)
+        if gpu.name in gpus:
+            raise HostError(gpu_table.where("name"), f"{gpu.name!r} is taken: expected a name of its own")
+        gpus[gpu.name] = gpu
+    variants = _variants(Table(table.take("variant", {}), "variant"), gpus)
+    faults = tuple(_fault(fault, gpus, variants) for fault in table.tables("fault"))
+    calls = table.text("calls", "")
+    table.finish()
+    return Host(gpus, variants, faults, calls)
+
+
+def _decoded(text: str) -> object:
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text, object_pairs_hook=_without_duplicates)
+        except (ValueError, RecursionError) as error:
+            raise HostError("", f"is no JSON: {error}") from error
+    import tomllib  # noqa: PLC0415 - a third of the start: only a TOML file pays for it
+
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise HostError("", f"is no TOML: {error}") from error
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise HostError("", f"the key {twice!r} stands twice in one table: expected it once")
+    return values
+
+
+def _gpu(table: Table) -> Gpu:
+    name = table.text("name")
+    table.place += f" ({name!r})"
+    figures = _figures(table)
+    if "total_memory" not in figures:
+        raise table.refuse("total_memory", 'bytes: an integer, or a text such as "24 GiB"')
+    figures.setdefault("free_memory", figures["total_memory"])
+    figures["uuid"] = table.text("uuid", derived_uuid(name))
+    table.finish()
+    return Gpu(name, {"description": name, "pci_id": "", "integrated": False} | figures)
+
+
+def _variants(table: Table, gpus: dict[str, Gpu]) -> dict[str, Variant]:
+    return {
+        name: _variant(name, Table(table.values[name], table.where(repr(name))), gpus)
+        for name in table.values
+    }
+
+
+def _variant(name: str, table: Table, gpus: dict[str, Gpu]) -> Variant:
+    library = table.text("library")
+    ids = table.choice("ids", ("uuid", "number"), "uuid" if library in ("CUDA", "Vulkan") else "number")
+    devices = [
+        _listing(entry, f"{table.where('devices')}[{n}]", gpus)
+        for n, entry in enumerate(table.listed("devices"))
+    ]
+    table.finish()
+    return Variant(name, library, ids, tuple(devices))
+
+
+def _listing(entry: object, place: str, gpus: dict[str, Gpu]) -> Listing:
+    table = Table({"gpu": entry} if isinstance(entry, str) else entry, place)
+    gpu = gpus[table.choice("gpu", gpus)]
+    overrides = _figures(table)
+    for name in ("id", "name"):
+        if name in table:
+            overrides[name] = table.text(name)
+    if "library_path" in table:
+        overrides["library_path"] = _texts(table, "library_path")
+    if "unusable" in table:
+        overrides["unusable"] = _unusable(Table(table.take("unusable"), table.where("unusable")))
+    for key in ("id", "name", "library_path", "unusable"):
+        table.take(key)
+    table.finish()
+    return Listing(gpu, overrides)
+
+
+def _figures(table: Table) -> dict[str, object]:
+    """The figures that both a GPU and a view can give, as far as the table gives them."""
+    readers: dict[str, Callable[[str], object]] = {
+        "description": table.text,
+        "pci_id": table.text,
+        "total_memory": table.size,
+        "free_memory": table.size,
+        "integrated": table.flag,
+        "compute": lambda key: _compute(table, key),
+        "driver": lambda key: _driver(table, key),
+    }
+    for key in readers:
+        table.take(key)
+    return {key: read(key) for key, read in readers.items() if key in table}
+
+
+def _unusable(table: Table) -> dict[str, str]:
+    unusable = {"reason": table.text("reason"), "detail": table.text("detail")}
+    table.finish()
+    return unusable
+
+
+def _texts(table: Table, key: str) -> list[str]:
+    texts = [text for text in table.listed(key) if isinstance(text, str)]
+    if len(texts) < len(table.listed(key)):
+        raise table.refuse(key, "a list of texts")
+    return texts
+
+
+def _compute(table: Table, key: str) -> tuple[int, int]:
+    text = table.text(key)
+    digits = text.removeprefix("gfx")
+    if digits != text and len(digits) > 2 and all(digit in "0123456789abcdef" for digit in digits):
+        return int(digits[:-2], 16), int(digits[-2:], 16)
+    version = _two_numbers(text)
+    if version is None:
+        raise table.refuse(key, 'a text such as "8.9" or "gfx1030"')
+    return version
+
+
+def _driver(table: Table, key: str) -> tuple[int, int]:
+    version = _two_numbers(table.text(key))
+    if version is None:
+        raise table.refuse(key, 'a text such as "13.0"')
+    return version
+
+
+def _two_numbers(text: str) -> tuple[int, int] | None:
+    major, dot, minor = text.partition(".")
+    if not (text.isascii() and major.isdecimal() and dot and minor.isdecimal()):
+        return None
+    return int(major), int(minor)
+
+
+def _fault(table: Table, gpus: Mapping[str, Gpu], variants: Mapping[str, Variant]) -> PlannedFault:
+    from fake_runner.faults import VOCABULARY  # noqa: PLC0415 - a host without faults starts without it
+
+    fault = VOCABULARY[table.choice("name", VOCABULARY)]
+    table.place += f" ({fault.name})"
+    device = table.choice("device", gpus) if fault.of_device or "device" in table else ""
+    planned = PlannedFault(
+        fault.name,
+        variants=table.chosen("variant", variants),
+        device=device,
+        phases=table.chosen("phase", PHASES) or fault.phases,
+        arguments={name: argument.read(table, name) for name, argument in fault.arguments.items()},
+    )
+    table.take("device")
+    table.finish()
+    return planned
+
+
+def derived_uuid(name: str) -> str:
+    """The UUID of a GPU that was given none: always the same for a name, and close to no other's.
+
+    FNV-1a over 128 bits; the closing zeros carry the last letters into the leading digits, so that `gpu0` and
+    `gpu1` do not share a prefix. hashlib would do as well and cost a tenth of the start.
+    """
+    value = 0x6C62272E07BB014262B821756295C58D
+    for byte in name.encode() + bytes(3):
+        value = (value ^ byte) * 0x1000000000000000000013B % 2**128
+    digits = f"{value:032x}"
+    return f"GPU-{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -1,0 +1,137 @@
+"""The command line of the fake runner: `runner`, `faults` and `check`."""
+# ruff: noqa: PTH100, PTH118, PTH120
+# pathlib would cost more than the rest of the start.
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+from fake_runner import hosts, masks, scripts, views
+from fake_runner.tables import HostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+USAGE = """\
+usage: fake-runner runner --ollama-engine --port N   answer like a GPU runner, as FAKE_RUNNER_HOST says
+       fake-runner faults                            print the fault vocabulary
+       fake-runner check FILE                        check a host file
+"""
+
+
+COMMANDS = "`runner --ollama-engine --port N`, `faults` or `check FILE`"
+
+
+class UsageError(Exception):
+    """The command line makes no sense."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        The exit code: 2 when the command line, the environment or the host file is wrong.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return command(list(arguments))
+    except (UsageError, HostError) as error:
+        line = " ".join(str(error).split())
+        sys.stderr.write(f"fake-runner: {line}\n")
+        return 2
+
+
+def command(arguments: list[str]) -> int:
+    """Find the command and carry it out."""
+    match arguments:
+        case ["runner", *options]:
+            return run(port_of(options), os.environ)
+        case ["faults"]:
+            return print_faults()
+        case ["check", path]:
+            return check(path)
+        case ["--help" | "-h"]:
+            sys.stdout.write(USAGE)
+            return 0
+        case _:
+            given = " ".join(arguments) or "nothing"
+            raise UsageError(f"expected {COMMANDS}, got {given}; see --help")
+
+
+def port_of(options: list[str]) -> int:
+    """The port, from `--ollama-engine --port N` in any order."""
+    left = [option for option in options if option != "--ollama-engine"]
+    if len(options) != len(left) + 1:
+        raise UsageError("`runner` expects `--ollama-engine` once: only that engine's protocol is simulated")
+    match left:
+        case ["--port", number] if number.isascii() and number.isdecimal() and 0 < int(number) < 65536:
+            return int(number)
+        case _:
+            raise UsageError(
+                f"`runner` expects `--port N`, N from 1 to 65535, got {' '.join(left) or 'nothing'}"
+            )
+
+
+def run(port: int, environment: Mapping[str, str]) -> int:
+    """Be a runner."""
+    path = environment.get("FAKE_RUNNER_HOST", "")
+    if not path:
+        showcase = os.path.join(os.path.dirname(os.path.abspath(__file__)), "showcase.toml")
+        raise HostError(
+            "FAKE_RUNNER_HOST", f"is not set: set it to the path of a host file, such as {showcase}"
+        )
+    host = hosts.load(path)
+    script = scripts.script(host, views.asked_variant(host, environment), environment)
+    if host.calls:
+        record(host.calls, script.probe)
+    from fake_runner import serving  # noqa: PLC0415 - a host file that is refused needs no sockets
+
+    return serving.perform(script, port)
+
+
+def record(path: str, probe: views.Probe) -> None:
+    """Append this start to the record of calls: one line, one write, so that runners side by side do not mix.
+
+    Raises:
+        HostError: the record cannot be written.
+    """
+    call = {
+        "pid": os.getpid(),
+        "argv": sys.argv,
+        "variant": probe.variant,
+        "phase": probe.phase,
+        "deep": probe.deep,
+        "masks": masks.in_force(probe.environment),
+        "started": time.monotonic(),
+    }
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(file, json.dumps(call).encode() + b"\n")
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise HostError("calls", f"{path} cannot be appended to: {error.strerror}") from error
+
+
+def print_faults() -> int:
+    """Print the vocabulary: name, phases, meaning and arguments, one fault a line."""
+    from fake_runner.faults import VOCABULARY  # noqa: PLC0415 - a host without faults starts without it
+
+    width = max(map(len, VOCABULARY))
+    for fault in VOCABULARY.values():
+        sys.stdout.write(f"{fault.name:{width}}  {' '.join(fault.letters):7}  {fault.sentence}\n")
+    return 0
+
+
+def check(path: str) -> int:
+    """Check a host file, and say what it holds."""
+    host = hosts.load(path)
+    counts = ((len(host.gpus), "GPU"), (len(host.variants), "variant"), (len(host.faults), "fault"))
+    held = ", ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in counts)
+    sys.stdout.write(f"{path}: {held}\n")
+    return 0

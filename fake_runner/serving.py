@@ -1,0 +1,239 @@
+"""Performing a script: the process, the port, the connections. Nothing is decided or pretended here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+
+from fake_runner.scripts import AFTER_ANSWER, MID_ANSWER, REQUEST, START, Answer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+    from fake_runner.scripts import Death, Pace, Script
+
+LARGEST_HEAD = 65536
+"""Bytes of a request that are read before it is given up."""
+
+LINGER = 600
+"""Seconds after which a process that outlives its runner ends by itself, should nobody have found it."""
+
+REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
+
+
+def perform(script: Script, port: int) -> int:
+    """Do what the script says, on 127.0.0.1.
+
+    Returns:
+        The exit code, if it comes to that: a script that serves does not end.
+    """
+    prepare(script)
+    if script.daemonises:
+        daemonise(original_stays=script.daemonises == "stays")
+    if script.leaves_grandchild and os.fork() == 0:
+        linger()
+    write_stderr(script.stderr)
+    if script.stops_itself:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if script.death and script.death.when == START:
+        die(script.death)
+    time.sleep(script.delay)
+    if not script.binds:
+        sleep_forever()
+    try:
+        listener = listening(port)
+    except OSError as error:
+        write_stderr(
+            f"fake-runner: listen tcp 127.0.0.1:{port}: bind: {(error.strerror or str(error)).lower()}\n"
+        )
+        return 1
+    return serve(script, listener)
+
+
+def prepare(script: Script) -> None:
+    """Make sure that signals do what the script says, whatever this process inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for name in script.ignored_signals:
+        signal.signal(signal.Signals[f"SIG{name}"], signal.SIG_IGN)
+    if script.death and script.death.signal:
+        number = signal.Signals[f"SIG{script.death.signal}"]
+        if script.death.signal != "KILL":
+            signal.signal(number, signal.SIG_DFL)
+        if hasattr(signal, "pthread_sigmask"):
+            import resource  # noqa: PLC0415 - not on Windows, and not needed by those who live
+
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+            # A simulated crash must not fill the disk with genuine core dumps.
+            resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def die(death: Death) -> NoReturn:
+    """End as the script says: at once, with nothing flushed or closed."""
+    if not death.signal:
+        os._exit(death.code)
+    os.kill(os.getpid(), signal.Signals[f"SIG{death.signal}"])
+    sleep_forever()
+
+
+def sleep_forever() -> NoReturn:
+    """Live and do nothing."""
+    while True:
+        time.sleep(3600)
+
+
+def linger() -> NoReturn:
+    """Outlive the runner, but not for ever."""
+    time.sleep(LINGER)
+    os._exit(0)
+
+
+def daemonise(*, original_stays: bool) -> None:
+    """Fork twice, into a session of its own. Returns in the process that is to serve."""
+    if os.fork() != 0:
+        os.wait()
+        if original_stays:
+            return
+        os._exit(0)
+    os.setsid()
+    if os.fork() != 0:
+        os._exit(0)
+    if original_stays:
+        linger()
+    signal.alarm(LINGER)
+
+
+def write_stderr(text: str) -> None:
+    """Write past Python's buffers, and wait as long as nobody reads."""
+    left = text.encode()
+    while left:
+        left = left[os.write(2, left) :]
+
+
+def listening(port: int) -> socket.socket:
+    """Bind and listen as an ordinary server does.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if sys.platform != "win32":
+        # On Windows the same option would let two servers share one port.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
+    return listener
+
+
+def serve(script: Script, listener: socket.socket) -> NoReturn:
+    """Answer every connection in a thread of its own, so that a silent client delays nobody."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            continue
+        threading.Thread(target=attend, args=(script, connection), daemon=True).start()
+
+
+def attend(script: Script, connection: socket.socket) -> None:
+    """Serve one connection, and survive whatever its client does."""
+    with connection:
+        try:
+            converse(script, connection)
+        except OSError:
+            # The client is gone: nobody is left to be answered.
+            return
+
+
+def converse(script: Script, connection: socket.socket) -> None:
+    """Read one request, answer it, close."""
+    request = read_head(connection)
+    if not request:
+        return
+    if script.death and script.death.when == REQUEST:
+        die(script.death)
+    if script.silent:
+        sleep_forever()
+    send(script, answer_for(script, request), connection)
+    connection.shutdown(socket.SHUT_WR)
+    # Closing with something unread would reset the connection under an answer still on its way.
+    connection.settimeout(1)
+    while connection.recv(LARGEST_HEAD):
+        pass
+
+
+def read_head(connection: socket.socket) -> bytes:
+    """The request up to its blank line; b"" when the client leaves before."""
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < LARGEST_HEAD:
+        received = connection.recv(4096)
+        if not received:
+            return b""
+        head += received
+    return head
+
+
+def answer_for(script: Script, request: bytes) -> Answer:
+    """The answer to a request: by its path, whatever its other headers say."""
+    words = request.partition(b"\r\n")[0].split(b" ")
+    if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
+        return Answer(b"400 bad request\n", 400, "text/plain; charset=utf-8")
+    path = words[1].decode("latin-1").partition("?")[0]
+    if words[0] != b"GET" or path not in script.routes:
+        return Answer(b"404 page not found\n", 404, "text/plain; charset=utf-8")
+    return script.routes[path]
+
+
+def send(script: Script, answer: Answer, connection: socket.socket) -> None:
+    """Send an answer as far and as fast as it wants to be sent, and die where the script says so."""
+    if answer.raw is not None:
+        connection.sendall(answer.raw)
+        return
+    if answer.head_pace or answer.body_pace:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    pour(head(answer), answer.head_pace, connection)
+    pour(answer.body[: answer.cut], answer.body_pace, connection)
+    while answer.endless:
+        connection.sendall(answer.body)
+    if script.death and script.death.when in (MID_ANSWER, AFTER_ANSWER):
+        die(script.death)
+    if answer.reset:
+        reset(connection)
+
+
+def head(answer: Answer) -> bytes:
+    """Status line and headers."""
+    headers = dict(answer.headers)
+    if not answer.endless:
+        headers["Content-Length"] = str(len(answer.body) if answer.announced is None else answer.announced)
+    headers["Connection"] = "close"
+    lines = [f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, 'Whatever')}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
+
+
+def pour(data: bytes, pace: Pace | None, connection: socket.socket) -> None:
+    """Send data, all at once or at a pace."""
+    if pace is None:
+        connection.sendall(data)
+        return
+    for piece in pieces(data, pace.piece):
+        connection.sendall(piece)
+        time.sleep(pace.pause)
+
+
+def pieces(data: bytes, size: int) -> Iterator[bytes]:
+    """Cut data into pieces of so many bytes."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+def reset(connection: socket.socket) -> None:
+    """Close so that the client receives a genuine RST: lingering for no time discards what is unsent."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    connection.close()
