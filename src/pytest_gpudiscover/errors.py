@@ -6,6 +6,7 @@
     |   +-- RunnerNotUsableError it is a directory, or not executable
     |   +-- LibraryRootError     the library root is missing or cannot be read
     |   +-- VariantNotFoundError the installation has no such variant
+    +-- UsageError               options that contradict each other or cannot be read
     +-- DiscoveryInUseError      one Discovery, two event loops at once
     +-- HostFileError            a simulated host that makes no sense
     +-- RequirementError         a size or a compute capability that cannot be read
@@ -53,6 +54,10 @@ class VariantNotFoundError(InstallationError):
         super().__init__(name, f"no variant of that name; there is: {choice}")
         self.args = (name, available)
         self.available = available
+
+
+class UsageError(GpuDiscoverError):
+    """Options that contradict each other, or cannot be read."""
 
 
 class DiscoveryInUseError(GpuDiscoverError):
