@@ -70,6 +70,7 @@ else:
 
 def keep(host: int) -> None:
     """Start a warden for each message, until the control socket ends or the host is gone."""
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # a host that blocks SIGCHLD passes that on to us
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # wardens need no reaping
     control = _socket.socket(fileno=CONTROL)
     control.setblocking(True)
