@@ -45,7 +45,8 @@ def run_in_thread(start: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         running.cancel()
         _join(thread)
         raise
-    return running.result()
+    value: _T = running.result()
+    return value
 
 
 def _join(thread: threading.Thread) -> None:

@@ -88,6 +88,7 @@ class _Verification:
         self._verdicts: dict[int, bool] = {
             n: True for n, device in enumerate(listed) if device.library in TRUSTED_LIBRARIES
         }
+        self._failed: dict[int, Rejection] = {}
         self._running: dict[asyncio.Task[ProbeResult], int] = {}
 
     async def survivors(self) -> list[DeviceInfo]:
@@ -175,11 +176,14 @@ class _Verification:
         rejection = _verdict(device, result)
         self._verdicts[n] = rejection is None
         if rejection is not None:
-            self._call.recording.reject([rejection])
+            self._failed[n] = rejection
 
     def _without_overlap(self, candidates: Iterable[int]) -> list[int]:
         """Keep each verified device in one variant; what was not worth verifying goes as well."""
-        left = [n for n in candidates if self._verdicts.get(n) is not False]
+        candidates = list(candidates)
+        # In the order of the listing, not of the answers: the same machine gives the same report.
+        self._call.recording.reject(self._failed[n] for n in candidates if n in self._failed)
+        left = [n for n in candidates if n not in self._failed]
         supported: dict[str, dict[str, dict[str, int]]] = {}
         for n in left:
             if n in self._verdicts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,22 +91,36 @@ class HttpInfo:
 
     async def ask(self, process: RunnerProcess, port: int) -> Reply:
         """Poll until the runner answers, and read the answer."""
-        bad_answers = 0
-        while True:
-            try:
-                response = await _exchange(process, port)
-                reply = _understood(response)
-            except BadResponseError as error:
-                if error.cut_short and await _ends_soon(process):
-                    raise RunnerGoneError(ready=error.ready) from error
-                bad_answers += 1
-                if bad_answers == _MAX_BAD_ANSWERS:
-                    detail = f"asked {bad_answers} times: {error}"
-                    raise AskError(Failure(reason=Reason.BAD_ANSWER, detail=detail), ready=error.ready) from error
-                continue
-            if reply is not None:
-                return reply
-            await asyncio.sleep(_ASK_AGAIN)
+        return await until_answered(process, lambda: _exchange(process, port))
+
+
+async def until_answered(process: RunnerProcess, exchange: Callable[[], Awaitable[Response]]) -> Reply:
+    """Ask until there is an answer: a bad one is asked for again twice, a busy runner as long as it says so.
+
+    Args:
+        process: the runner.
+        exchange: sends one request, and reads the answer to its end. Raises BadResponseError for one that
+            cannot be read, RunnerGoneError when there will be none.
+
+    Raises:
+        AskError: the runner has answered, and will not answer better.
+        RunnerGoneError: the runner ended.
+    """
+    bad_answers = 0
+    while True:
+        try:
+            reply = _understood(await exchange())
+        except BadResponseError as error:
+            if error.cut_short and await _ends_soon(process):
+                raise RunnerGoneError(ready=error.ready) from error
+            bad_answers += 1
+            if bad_answers == _MAX_BAD_ANSWERS:
+                detail = f"asked {bad_answers} times: {error}"
+                raise AskError(Failure(reason=Reason.BAD_ANSWER, detail=detail), ready=error.ready) from error
+            continue
+        if reply is not None:
+            return reply
+        await asyncio.sleep(_ASK_AGAIN)
 
 
 def _understood(response: Response) -> Reply | None:

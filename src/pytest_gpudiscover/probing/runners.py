@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -34,12 +34,24 @@ class RunnerProber:
         command: how the runner is started; the arguments of `asking` are appended.
         asking: how it is asked.
         stack: closes what starts the processes.
+        open_launcher: makes what starts the processes.
+        choose_port: finds a port for a runner.
     """
 
-    def __init__(self, command: Sequence[str], asking: Asking, stack: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        asking: Asking,
+        stack: AsyncExitStack,
+        *,
+        open_launcher: Callable[[], Launcher] = launcher,
+        choose_port: Callable[[], int] = free_port,
+    ) -> None:
         self._command = tuple(command)
         self._asking = asking
         self._stack = stack
+        self._open_launcher = open_launcher
+        self._choose_port = choose_port
         self._opening = asyncio.Lock()
         self._launcher: Launcher | None = None
 
@@ -58,7 +70,7 @@ class RunnerProber:
         return ended.result(request, started, failure)
 
     async def _once(self, request: ProbeRequest, deadline: float) -> _Ended:
-        port = free_port()
+        port = self._choose_port()
         command = [*self._command, *self._asking.arguments(port)]
         try:
             process = await self._launch(command, request.environment)
@@ -86,7 +98,7 @@ class RunnerProber:
     async def _launch(self, command: Sequence[str], environment: Mapping[str, str]) -> RunnerProcess:
         async with self._opening:
             if self._launcher is None:
-                self._launcher = await self._stack.enter_async_context(launcher())
+                self._launcher = await self._stack.enter_async_context(self._open_launcher())
         try:
             return await self._launcher.launch(command, environment)
         except ValueError as error:  # a NUL byte, or a name with "="

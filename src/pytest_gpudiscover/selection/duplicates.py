@@ -41,7 +41,7 @@ def _stays(earlier: DeviceInfo, later: DeviceInfo) -> bool:
 
 
 def _duplicate(loser: DeviceInfo, winner: DeviceInfo) -> Rejection:
-    detail = f"the same GPU is served through {winner.library} as {winner.id}"
+    detail = f"the same GPU is served through {winner.library}"
     return Rejection.of(loser, Phase.DUPLICATE, Reason.DUPLICATE, detail)
 
 

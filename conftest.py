@@ -1,0 +1,27 @@
+"""What every test of this repository shares."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["pytester"]
+
+settings.register_profile("dev", deadline=None, max_examples=50)
+# Nothing random in CI, and no database: a failure there is a failure here.
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(autouse=True)
+def _no_masks_or_proxies_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests say themselves what is set: a machine with GPUs, or behind a proxy, must give the same verdicts."""
+    for name in [*os.environ]:
+        if name.endswith("_VISIBLE_DEVICES") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+        elif name.startswith(("GPUDISCOVER_", "FAKE_RUNNER_", "OLLAMA_")) and name != "GPUDISCOVER_TESTS_REQUIRE":
+            monkeypatch.delenv(name)

@@ -1,0 +1,63 @@
+"""A simulated machine as an installation: real processes of the fake runner."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from pytest_gpudiscover.installations import Located, ordered
+from pytest_gpudiscover.probing import Prober
+from pytest_gpudiscover.simulation.hosts import FAKE_RUNNER, FakeHost
+from pytest_gpudiscover.surroundings import Surroundings
+from pytest_gpudiscover.variants import Variant
+
+ROOT = "/simulated/lib/ollama"
+"""The library root that simulated variants lie under. Nothing is there: only its name is looked at."""
+
+
+def simulated(host: FakeHost, command: tuple[str, ...], environment: dict[str, str]) -> Located:
+    """A host's variants as an installation has them."""
+    names = list(host.checked().variants)
+    return Located(
+        command=command,
+        root=ROOT,
+        variants=ordered(
+            Variant(name=name, directories=(f"{ROOT}/{name}",) if name else (), environment=environment)
+            for name in names
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class FakeInstallation:
+    """Discovers a simulated machine through real processes of the fake runner.
+
+    Attributes:
+        host: the machine; it needs a file.
+        variant: ask this variant only.
+        without_variants: leave these out.
+    """
+
+    host: FakeHost
+    variant: str | None = None
+    without_variants: tuple[str, ...] = ()
+
+    def locate(self, surroundings: Surroundings) -> Located:  # noqa: ARG002
+        """Name the host's variants.
+
+        Raises:
+            HostFileError: the host has no file.
+            VariantNotFoundError: it has no variant of a name that was given.
+        """
+        # Isolated and without site-packages: it starts faster, and needs the standard library alone.
+        command = (sys.executable, "-I", "-S", str(FAKE_RUNNER))
+        located = simulated(self.host, command, self.host.environment)
+        return located.narrowed(self.variant, self.without_variants)
+
+    def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:  # noqa: ARG002
+        """Start real processes, and ask them over HTTP."""
+        from pytest_gpudiscover.probing.asking import HttpInfo
+        from pytest_gpudiscover.probing.runners import runner_prober
+
+        return runner_prober(located.command, HttpInfo())
