@@ -24,7 +24,7 @@ class Gpu:
 
     Attributes:
         name: how the host file refers to it.
-        figures: what a library shows unless a view overrides it, by the names of `FIGURES`.
+        figures: what a library shows unless a view overrides it, by their keys in the host file.
     """
 
     __slots__ = ("figures", "name")
@@ -43,9 +43,9 @@ class Listing:
         self.gpu = gpu
         self.overrides = overrides
 
-    def figure(self, name: str) -> object:
-        """A figure as this view shows it; None when neither the view nor the GPU has one."""
-        return self.overrides.get(name, self.gpu.figures.get(name))
+    def figure(self, name: str, default: object = None) -> object:
+        """A figure as this view shows it; the default when neither the view nor the GPU has one."""
+        return self.overrides.get(name, self.gpu.figures.get(name, default))
 
 
 class Variant:
@@ -133,7 +133,7 @@ def load(path: str) -> Host:
     except (OSError, ValueError) as error:
         raise HostError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
-        host = parse(_decoded(text))
+        host = parse(decoded(text))
     except HostError as error:
         raise HostError(f"{path}: {error.place}" if error.place else path, error.problem) from error
     if host.calls:
@@ -161,7 +161,7 @@ def parse(values: object) -> Host:
     return Host(gpus, variants, faults, calls)
 
 
-def _decoded(text: str) -> object:
+def decoded(text: str) -> object:
     if text.lstrip().startswith("{"):
         try:
             return json.loads(text, object_pairs_hook=_without_duplicates)

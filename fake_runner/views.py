@@ -100,7 +100,7 @@ def listed(variants: Iterable[Variant], environment: Mapping[str, str]) -> list[
 
 
 def _listed(variant: Variant, environment: Mapping[str, str]) -> list[Entry]:
-    names = [str(device.figure("id") or device.figure("uuid")) for device in variant.devices]
+    names = [str(device.figure("id", device.figure("uuid"))) for device in variant.devices]
     positions = masks.visible(variant.library, names, environment)
     return [
         Entry(
@@ -116,15 +116,15 @@ def _wire(
 ) -> dict[str, object]:
     """One entry of the answer: `index` is its place in the raw enumeration, `position` among the visible."""
     wire: dict[str, object] = {
-        "id": device.figure("id") or _id(variant, device, position),
+        "id": device.figure("id", _id(variant, device, position)),
         "backend": variant.library,
-        "name": device.figure("name") or f"{variant.library}{position}",
+        "name": device.figure("name", f"{variant.library}{position}"),
         "description": device.figure("description"),
         "integration": device.figure("integrated"),
         "pci_id": device.figure("pci_id"),
         "total_memory": device.figure("total_memory"),
         "free_memory": device.figure("free_memory"),
-        "LibraryPath": device.figure("library_path") or _library_path(environment),
+        "LibraryPath": device.figure("library_path", _library_path(environment)),
         "unusable": device.figure("unusable"),
     }
     wire["ComputeMajor"], wire["ComputeMinor"] = _version(variant, device, "compute")
