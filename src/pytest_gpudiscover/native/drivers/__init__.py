@@ -1,0 +1,96 @@
+"""The registry: which GPU drivers the native runner can ask, and by which libraries each is known.
+
+Importing it loads no driver, and not even `ctypes`: the engine reads it too. A new driver is one module here
+with a function `list_devices`, as `Driver.list_devices` describes it, and one entry in `DRIVERS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_gpudiscover.native.drivers.interface import Entry
+
+
+class Driver:
+    """One kind of GPU driver.
+
+    Attributes:
+        variant: what a probe calls it, and the name of its module (`vulkan`).
+        library: the library its devices report (`Vulkan`).
+        libraries: by platform (as `sys.platform` spells it), the files it can be loaded from, in the order
+            they are tried: bare names go through the system's loader, absolute paths are taken as they are.
+        install: by platform, what to do when none of them is there.
+    """
+
+    def __init__(
+        self,
+        *,
+        variant: str,
+        library: str,
+        libraries: Mapping[str, tuple[str, ...]],
+        install: Mapping[str, str],
+    ) -> None:
+        self.variant = variant
+        self.library = library
+        self.libraries = libraries
+        self.install = install
+
+    def library_names(self, platform: str) -> tuple[str, ...]:
+        """The files it can be loaded from on a platform; none where it does not exist."""
+        return self.libraries.get(platform, ())
+
+    def missing(self, platform: str) -> str:
+        """The sentence for people whose machine lacks it."""
+        names = self.library_names(platform)
+        if not names:
+            known = ", ".join(self.libraries)
+            return f"{self.library} is not looked for on {platform}: it is looked for on {known}"
+        return f"{names[0]} is not on this machine: {self.install[platform]}"
+
+    def list_devices(self, *, environment: Mapping[str, str], deep: bool) -> list[Entry]:
+        """List what the driver shows, in its order, as the mask in `environment` wants it.
+
+        Only the process that is there to ask this driver does this: it loads the library, which may crash or
+        hang.
+
+        Args:
+            environment: where the library's own mask is read from.
+            deep: put each device that is for use to work, and mark the ones that fail.
+
+        Raises:
+            DriverError: the driver refuses as a whole.
+        """
+        module = importlib.import_module(f"{__name__}.{self.variant}")
+        entries: list[Entry] = module.list_devices(environment=environment, deep=deep)
+        return entries
+
+
+# Untested so far: everything but Linux. Homebrew's directories are no places the macOS loader looks at.
+VULKAN = Driver(
+    variant="vulkan",
+    library="Vulkan",
+    libraries={
+        "linux": ("libvulkan.so.1",),
+        "win32": ("vulkan-1.dll",),
+        "darwin": (
+            "libvulkan.1.dylib",
+            "/opt/homebrew/lib/libvulkan.1.dylib",
+            "/usr/local/lib/libvulkan.1.dylib",
+            "libMoltenVK.dylib",
+            "/opt/homebrew/lib/libMoltenVK.dylib",
+            "/usr/local/lib/libMoltenVK.dylib",
+        ),
+    },
+    install={
+        "linux": "install the Vulkan loader (Debian and Ubuntu: libvulkan1; Fedora: vulkan-loader)",
+        "win32": "install the driver of your graphics card, which brings it",
+        "darwin": "install the Vulkan loader and MoltenVK (Homebrew: vulkan-loader, molten-vk)",
+    },
+)
+
+DRIVERS: Mapping[str, Driver] = {driver.variant: driver for driver in (VULKAN,)}
+"""Every driver that can be asked, by variant, in the order they are asked."""
