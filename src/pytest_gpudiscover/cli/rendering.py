@@ -23,6 +23,7 @@ from pytest_gpudiscover.text import printable
 
 _SIMPLE_HEAD_ASCII = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
+_LINE_LIMIT = 1000
 _FLAT = ("Library", "Variant", "Device", "ID", "Compute", "Driver", "Free GiB", "PCI ID")
 _STACKED = (("Library", "variant"), ("Device", "id"), ("Compute", "driver"), ("Free GiB", "PCI id"))
 
@@ -39,17 +40,21 @@ def shown_report(report: Report, console: Console) -> Iterator[RenderableType]:
 
 
 def shown_check(requirement: Requirement, report: Report) -> Iterator[RenderableType]:
-    """What `gpudiscover check` prints: one sentence, or every reason why not."""
+    """What `gpudiscover check` prints: the devices that do, or every reason why they do not."""
     reasons = requirement.unmet(report.devices)
     if not reasons:
-        yield Text(sentences.met(requirement, report), style="green")
+        yield from _verdict(("Met", "bold green"), sentences.met(requirement, report))
         return
-    first, *others = (printable(reason, 500) for reason in reasons)
-    yield Text.assemble(("Not met. ", "bold red"), first[:1].upper(), first[1:])
-    for reason in others:
-        yield _item(Text(reason))
+    yield from _verdict(("Not met", "bold red"), reasons)
     yield from _nothing_found(report)
     yield from _around(report)
+
+
+def _verdict(word: tuple[str, str], lines: Sequence[str]) -> Iterator[RenderableType]:
+    first, *others = (printable(line, _LINE_LIMIT) for line in lines)
+    yield Text.assemble(word, f", {first}")
+    for line in others:
+        yield _item(Text(line))
 
 
 def _nothing_found(report: Report) -> Iterator[RenderableType]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.recording import ANSWERED, Progress
 from pytest_gpudiscover.reports import Phase, Reason, Report
 from pytest_gpudiscover.requirements import Requirement
@@ -83,12 +84,13 @@ def _next_steps(report: Report) -> Iterator[str]:
         yield "If there is a GPU, see whether its driver finds it: nvidia-smi, rocminfo or vulkaninfo tell."
 
 
-def met(requirement: Requirement, report: Report) -> str:
-    """Say that a requirement is met, and by what."""
+def met(requirement: Requirement, report: Report) -> list[str]:
+    """Say that a requirement is met, and by which devices."""
     fitting = requirement.selected(report.devices)
-    names = ", ".join(
-        f"{printable(device.library, 40)} {printable(device.id, _NAME_LIMIT)}"
-        f" ({printable(device.description or device.name, 60)})"
-        for device in fitting
-    )
-    return f"Met. Needed: {printable(str(requirement))}; usable: {len(fitting)}: {names}"
+    first = f"needed: {requirement}; usable: {len(fitting)} of {count(len(report.devices), 'device')}"
+    return [first, *(_named(device) for device in fitting)]
+
+
+def _named(device: DeviceInfo) -> str:
+    identity = printable(f"{device.library} {device.id}", _NAME_LIMIT)
+    return f"{identity} ({printable(device.description or device.name, 60)})"
