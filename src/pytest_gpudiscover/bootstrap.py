@@ -201,8 +201,6 @@ class _Verification:
     def _without_duplicates(self, survivors: Iterable[int]) -> list[DeviceInfo]:
         kept, rejected = without_duplicates(self._listed[n] for n in survivors)
         self._call.recording.reject(rejected)
-        for rejection in rejected:
-            logger.debug("dropping duplicate device: %s", rejection.to_json())
         return kept
 
 
@@ -219,7 +217,6 @@ def _verdict(device: DeviceInfo, result: ProbeResult) -> Rejection | None:
 
 
 def _overlap(device: DeviceInfo, serving: Mapping[DeviceID, str]) -> Rejection:
-    logger.log(TRACE, "removing overlapping device %s of %s", device.id, device.variant)
     detail = f"{serving.get(device.device_id) or 'another variant'} serves this device"
     return Rejection.of(device, Phase.OVERLAP, Reason.OVERLAP, detail)
 

@@ -121,7 +121,12 @@ class Recording:
 
     def reject(self, rejections: Iterable[Rejection]) -> None:
         """Note what was left out."""
-        self.rejected.extend(rejections)
+        for rejection in rejections:
+            self.rejected.append(rejection)
+            level = logging.DEBUG if rejection.reason is Reason.DUPLICATE else TRACE
+            if logger.isEnabledFor(level):
+                verb = "dropping duplicate device" if rejection.reason is Reason.DUPLICATE else "removing"
+                logger.log(level, "%s: %s", verb, printable(repr(rejection.to_json()), 2000))
 
     def report(self, devices: Iterable[DeviceInfo]) -> Report:
         """Everything so far."""

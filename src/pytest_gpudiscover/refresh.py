@@ -75,7 +75,8 @@ async def refresh(call: Call, known: Bootstrapped, runners: Iterable[ActiveRunne
             break
         kept = [device for device in known.devices if device.variant == variant.name]
         if any(device.device_id not in free for device in kept):
-            free |= await _ask_variant(call, known, variant, kept, deadline)
+            # What a runner in use has said stands: the probe itself may take memory on the card.
+            free = await _ask_variant(call, known, variant, kept, deadline) | free
     devices = updated(known.devices, free)
     stale = [f"{device.library} {device.id}" for device in devices if device.stale]
     if stale:

@@ -23,6 +23,7 @@ COMMANDS = ("list", "check")
 OVERLAP_POLICIES = ("newest_covering", "ollama")
 """Those of `selection.POLICIES`, whose import would cost as much as all the rest; a test compares the two."""
 
+_SEE_HELP = "; gpudiscover --help lists the options"
 _USAGE = """\
 gpudiscover [list] [options]
        gpudiscover check [--min-devices N] [--library NAME] [--min-memory SIZE] [--min-compute X] [options]"""
@@ -68,8 +69,10 @@ def parse(arguments: Sequence[str]) -> Options:
         UsageError: they make no sense.
     """
     # Intermixed, so that an option may stand before and after the command.
-    given = _parser().parse_intermixed_args(list(arguments))
-    command = given.command or "list"
+    given, unknown = _parser().parse_known_intermixed_args(list(arguments))
+    if unknown:
+        raise UsageError(f"there is no option {unknown[0]}{_SEE_HELP}")
+    command = _command(given.words)
     if command != "check":
         _refuse_requirements(given)
     return Options(
@@ -91,6 +94,16 @@ def parse(arguments: Sequence[str]) -> Options:
     )
 
 
+def _command(words: Sequence[str]) -> str:
+    if not words:
+        return "list"
+    if len(words) > 1 or words[0] not in COMMANDS:
+        raise UsageError(
+            f"there is no command {' '.join(words)}: expected {' or '.join(COMMANDS)}{_SEE_HELP}"
+        )
+    return words[0]
+
+
 def _refuse_requirements(given: argparse.Namespace) -> None:
     for name in ("min_devices", "library", "min_memory", "min_compute"):
         if getattr(given, name) is not None:
@@ -102,7 +115,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser that raises: an error is one line, and the caller prints it."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; gpudiscover --help lists the options")
+        raise UsageError(f"{message}{_SEE_HELP}")
 
 
 class _Version(argparse.Action):
@@ -133,7 +146,7 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and exit")
     parser.add_argument(
-        "command", nargs="?", choices=COMMANDS, help="list the devices (default), or check that they do"
+        "words", metavar="list|check", nargs="*", help="list the devices (default), or check that they do"
     )
     _add_discovery(parser.add_argument_group("what is asked, and how"))
     _add_output(parser.add_argument_group("what is printed"))

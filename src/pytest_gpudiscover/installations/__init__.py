@@ -33,15 +33,14 @@ class Located:
     missing: tuple[Rejection, ...] = ()
 
     def narrowed(self, only: str | None, without: Sequence[str]) -> Located:
-        """Keep one variant, or leave some out.
+        """Keep one variant, or leave some out; one that is to be left out need not be there.
 
         Raises:
-            VariantNotFoundError: there is no variant of such a name.
+            VariantNotFoundError: there is no variant to keep of that name.
         """
         names = [variant.name for variant in self.variants] + [missing.variant for missing in self.missing]
-        for asked in [*([] if only is None else [only]), *without]:
-            if asked not in names:
-                raise VariantNotFoundError(asked, tuple(in_order(names)))
+        if only is not None and only not in names:
+            raise VariantNotFoundError(only, tuple(in_order(names)))
 
         def wanted(name: str) -> bool:
             return only in (None, name) and name not in without

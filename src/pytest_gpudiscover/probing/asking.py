@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pytest_gpudiscover.probing import Failure
-from pytest_gpudiscover.probing.ports import LOOPBACK, listens
+from pytest_gpudiscover.probing.ports import LOOPBACK, owns
 from pytest_gpudiscover.probing.processes import RunnerProcess
 from pytest_gpudiscover.probing.responses import BadResponseError, Response
 from pytest_gpudiscover.reports import Reason
@@ -202,7 +202,7 @@ async def _connected(process: RunnerProcess, port: int) -> socket.socket:
         gone = process.exit is not None
         connection = await _try(port)
         if connection is not None:
-            if listens(process.pid, port):
+            if owns(process.pid, port):
                 return connection
             connection.close()
             port_taken = True

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import random
 import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 LOOPBACK = "127.0.0.1"
 _EPHEMERAL = range(49152, 65536)
@@ -18,8 +22,8 @@ def free_port() -> int:
         return random.choice(_EPHEMERAL)  # noqa: S311 - a guess, not a secret
 
 
-def listens(pid: int, port: int) -> bool:
-    """Whether a process, or one that it started, listens on a port. True when the system does not tell.
+def owns(pid: int, port: int) -> bool:
+    """Whether a process, or one that it started, has a socket on a port. True when the system does not tell.
 
     Between choosing a port and binding it another program can take it; what that one answers is no answer.
     """
@@ -28,16 +32,12 @@ def listens(pid: int, port: int) -> bool:
     try:
         runner = psutil.Process(pid)
         # Walking the process tree is the slow part, and a runner that listens itself is the ordinary case.
-        return _listens(runner, port) or any(_listens(child, port) for child in runner.children(recursive=True))
+        return _has_socket(runner, port) or any(_has_socket(child, port) for child in runner.children(recursive=True))
     except psutil.NoSuchProcess:
         return False
     except (psutil.Error, OSError):
         return True
 
 
-def _listens(process: object, port: int) -> bool:
-    import psutil
-
-    assert isinstance(process, psutil.Process)
-    connections = process.net_connections(kind="tcp")
-    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
+def _has_socket(process: psutil.Process, port: int) -> bool:
+    return any(connection.laddr.port == port for connection in process.net_connections(kind="tcp") if connection.laddr)

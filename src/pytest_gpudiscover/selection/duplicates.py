@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pytest_gpudiscover.devices import Comparison, DeviceInfo
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
+from pytest_gpudiscover.text import printable
 
 PREFERRED_LIBRARIES = ("CUDA", "ROCm")
 """A GPU that one of these serves is not served through another library."""
@@ -41,7 +42,7 @@ def _stays(earlier: DeviceInfo, later: DeviceInfo) -> bool:
 
 
 def _duplicate(loser: DeviceInfo, winner: DeviceInfo) -> Rejection:
-    detail = f"the same GPU is served through {winner.library}"
+    detail = f"the same GPU is served through {printable(winner.library, 60)}"
     return Rejection.of(loser, Phase.DUPLICATE, Reason.DUPLICATE, detail)
 
 
@@ -54,10 +55,14 @@ def without_repeats(entries: Iterable[DeviceInfo | Rejection]) -> list[DeviceInf
     result: list[DeviceInfo | Rejection] = []
     for entry in entries:
         if isinstance(entry, DeviceInfo) and entry.device_id in seen:
-            detail = f"the runner lists {entry.library} {entry.id} twice, so no mask could tell the two apart"
+            detail = f"the runner lists {_named(entry)} twice, so no mask could tell the two apart"
             result.append(Rejection.of(entry, Phase.ENUMERATE, Reason.DUPLICATE, detail))
             continue
         if isinstance(entry, DeviceInfo):
             seen.add(entry.device_id)
         result.append(entry)
     return result
+
+
+def _named(device: DeviceInfo) -> str:
+    return printable(f"{device.library} {device.id}", 60)

@@ -232,8 +232,8 @@ def driver_version(version: int, *, driver: int, vendor: int) -> tuple[int, int]
     """Read a driver's version, which some vendors pack in a way of their own.
 
     NVIDIA's own driver packs 10, 8, 8 and 6 bits, Intel's on Windows 18 and 14, everybody else 10, 10 and 12
-    as Vulkan does for its own version. The vendor alone does not tell: Mesa drives the same cards. The version
-    of the interface is no substitute: it says nothing of the driver's age.
+    as Vulkan does for its own version. The vendor alone does not tell: Mesa drives the same cards. The
+    version of the interface is no substitute: it says nothing of the driver's age.
 
     Args:
         version: `driverVersion`.

@@ -1,0 +1,106 @@
+"""Rule 20: no probe whose answer cannot change the result, and never two on one card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from itertools import combinations
+
+import pytest
+from machines import eight_cards
+
+from pytest_gpudiscover import Phase, Reason, Report, discover
+from pytest_gpudiscover.reports import ProbeRecord
+from pytest_gpudiscover.simulation import FakeHost
+
+
+def verified(report: Report, variant: str) -> list[ProbeRecord]:
+    return [probe for probe in report.probes if probe.phase is Phase.VERIFY and probe.variant == variant]
+
+
+def test_eight_good_cards_on_two_variants_take_ten_runners_and_not_eighteen(tmp_path: Path) -> None:
+    host = eight_cards().save(tmp_path / "host.json")
+    report = host.discover()
+    assert len(host.calls) == len(report.probes) == 10
+    assert len(verified(report, "cuda_v13")) == 8
+    assert {device.variant for device in report.devices} == {"cuda_v13"}
+    assert [r.reason for r in report.rejected] == [Reason.OVERLAP] * 8
+
+
+def test_a_card_that_fails_on_both_variants_is_the_only_one_asked_on_the_older(tmp_path: Path) -> None:
+    fault = [{"name": "crash_deep", "device": "card3"}]
+    host = eight_cards(fault=fault).save(tmp_path / "host.json")
+    report = host.discover()
+    assert len(host.calls) == 11
+    assert len(verified(report, "cuda_v12")) == 1
+    assert len(report.devices) == 7
+
+
+def test_a_card_that_only_the_older_variant_supports_has_all_cards_asked_there() -> None:
+    # The older variant may now cover all of them, and then takes all of them.
+    fault = [{"name": "crash_deep", "device": "card3", "variant": "cuda_v13"}]
+    report = discover(eight_cards(fault=fault).in_memory())
+    assert len(report.probes) == 18
+    assert {device.variant for device in report.devices} == {"cuda_v12"}
+
+
+def test_the_policy_ollama_verifies_everything() -> None:
+    report = discover(eight_cards().in_memory(), overlap="ollama")
+    assert len(report.probes) == 18
+    assert {device.variant for device in report.devices} == {"cuda_v13"}
+
+
+def test_vulkan_is_verified_last_and_only_where_neither_cuda_nor_rocm_serves_the_card() -> None:
+    report = discover(FakeHost.of("RTX 4090", "RX 6700 XT", "Arc A770").in_memory())
+    vulkan = verified(report, "vulkan")
+    assert sorted(probe.mask["GGML_VK_VISIBLE_DEVICES"] for probe in vulkan) == ["1", "2"]
+    others = [p for p in report.probes if p.phase is Phase.VERIFY and p.variant != "vulkan"]
+    assert max(probe.ended for probe in others) <= min(probe.started for probe in vulkan)
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_no_more_runners_live_at_once_than_allowed(limit: int) -> None:
+    alive: list[int] = []
+    discover(eight_cards().in_memory(), max_parallel=limit, observer=lambda progress: alive.append(progress.running))
+    assert max(alive) == limit
+
+
+def test_eight_runners_live_at_once_by_default() -> None:
+    alive: list[int] = []
+    discover(eight_cards().in_memory(), overlap="ollama", observer=lambda progress: alive.append(progress.running))
+    assert max(alive) == 8
+
+
+def test_one_card_is_never_initialised_by_two_runners_at_once() -> None:
+    report = discover(eight_cards(fault=[{"name": "slow_start", "seconds": 0.01}]).in_memory(), overlap="ollama")
+    probes = [probe for probe in report.probes if probe.phase is Phase.VERIFY]
+    pairs = [pair for pair in combinations(probes, 2) if pair[0].mask == pair[1].mask]
+    assert len(pairs) == 8
+    assert all(one.ended <= other.started or other.ended <= one.started for one, other in pairs)
+
+
+def test_a_device_that_hangs_is_dropped_alone_at_its_own_deadline() -> None:
+    fault = [{"name": "hang_deep", "device": "card3"}]
+    report = discover(eight_cards(fault=fault).in_memory(variant="cuda_v13"), verify_timeout=0.2)
+    assert len(report.devices) == 7
+    assert [(r.reason, r.description) for r in report.rejected] == [(Reason.TIMEOUT, "Card 3")]
+    assert "took longer than 0.2 s" in report.rejected[0].detail
+
+
+def test_a_variant_that_hangs_costs_only_itself() -> None:
+    host = FakeHost.of("RTX 4090", "RX 7900 XTX").with_fault("never_bind", variant="cuda_v13", phase="enumerate")
+    report = discover(host.in_memory(), enumerate_timeout=0.2)
+    assert {device.library for device in report.devices} == {"CUDA", "ROCm"}
+    assert [(r.variant, r.reason) for r in report.rejected if r.device is None] == [("cuda_v13", Reason.TIMEOUT)]
+
+
+def test_a_device_that_is_shown_beside_others_is_kept() -> None:
+    host = FakeHost.of("RTX 4090", "RTX 3090").with_fault("mask_ignored")
+    assert len(discover(host.in_memory(variant="cuda_v13")).devices) == 2
+
+
+def test_the_same_machine_gives_the_same_report_whatever_order_the_answers_come_in() -> None:
+    faults = [{"name": "crash_deep", "device": f"card{n}"} for n in (2, 5)]
+    late = {"name": "slow_start", "variant": "cuda_v13", "device": "card2", "phase": "verify", "seconds": 0.05}
+    hosts = [eight_cards(fault=faults), eight_cards(fault=[*faults, late])]
+    one, other = (discover(host.in_memory()) for host in hosts)
+    assert (one.devices, one.rejected) == (other.devices, other.rejected)
