@@ -32,7 +32,12 @@ def owns(pid: int, port: int) -> bool:
     try:
         runner = psutil.Process(pid)
         # Walking the process tree is the slow part, and a runner that listens itself is the ordinary case.
-        return _has_socket(runner, port) or any(_has_socket(child, port) for child in runner.children(recursive=True))
+        # The last look is for one that was just accepting, and closing what it listened with, during the first.
+        return (
+            _has_socket(runner, port)
+            or any(_has_socket(child, port) for child in runner.children(recursive=True))
+            or _has_socket(runner, port)
+        )
     except psutil.NoSuchProcess:
         return False
     except (psutil.Error, OSError):
