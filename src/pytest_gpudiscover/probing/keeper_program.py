@@ -70,7 +70,7 @@ else:
 
 def keep(host: int) -> None:
     """Start a warden for each message, until the control socket ends or the host is gone."""
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # a host that blocks SIGCHLD passes that on to us
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # what the host blocks came with us
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)  # wardens need no reaping
     control = _socket.socket(fileno=CONTROL)
     control.setblocking(True)
@@ -305,10 +305,9 @@ def become_runner(
             os._exit(1)
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
-        # Handlers go by exec, ignored signals and the mask would stay.
+        # Handlers go by exec, ignored signals would stay; the mask is empty since the keeper's start.
         for number in _signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP}:
             _signal.signal(number, _signal.SIG_DFL)
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         os.execvpe(command[0], command, environment)  # noqa: S606 -- no shell is wanted
     except OSError as error:
         os.write(failed, (error.errno or errno.EINVAL).to_bytes(DESCRIPTOR_SIZE, "big"))
