@@ -146,7 +146,7 @@ async def test_an_answer_without_a_length_ends_with_the_connection(tmp_path: Pat
 
 
 async def test_a_runner_that_ends_cleanly_after_its_answer_has_answered(tmp_path: Path) -> None:
-    conduct = "c = listen().accept()[0]; c.recv(65536); c.sendall(OK); sys.exit(0)"
+    conduct = "c = listen().accept()[0]; c.recv(65536); c.sendall(OK); os._exit(0)"
     result = await probe(write_runner(tmp_path, conduct))
     assert (ids(result), reason(result), result.exit_code) == (["GPU-a"], None, 0)
 
