@@ -1,0 +1,186 @@
+"""The native runner as a process, on real drivers and on stand-ins built with gcc."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NATIVE = Path(__file__).parents[2] / "src" / "pytest_gpudiscover" / "native"
+PATIENCE = 60
+"""Seconds after which something that should have happened will not."""
+READ = ("GGML", "GPUDISCOVER", "LD_LIBRARY_PATH", "STAND_IN", "VK_")
+"""Beginnings of the variables that the runner or a driver under it reads."""
+
+
+def require(name: str, found: object, install_hint: str) -> None:
+    """Skip a test that lacks something; fail it where GPUDISCOVER_TESTS_REQUIRE says that all is there."""
+    if not found:
+        sentence = f"{name} is not on this machine: {install_hint}"
+        if os.environ.get("GPUDISCOVER_TESTS_REQUIRE"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+
+
+class NativeRunner:
+    """A native runner, started by path as the engine starts it."""
+
+    def __init__(self, port: int, options: tuple[str, ...], environment: dict[str, str]) -> None:
+        self.port = port
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", *options, str(NATIVE), "runner", "--ollama-engine", "--port", str(port)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def connect(self) -> socket.socket:
+        """Connect as soon as it listens."""
+        while True:
+            try:
+                client = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+            except ConnectionRefusedError:
+                assert self.process.poll() is None, self.process.communicate()
+                continue
+            if client.getsockname() != client.getpeername():
+                return client
+            client.close()  # An ephemeral port can connect to itself.
+
+    def get(self, path: str = "/info") -> tuple[int, str, str]:
+        """Ask for a path: status, media type, body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.sock = self.connect()
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.getheader("Content-Type", ""), response.read().decode()
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Ask for the devices, of which there must be a list."""
+        status, media_type, body = self.get()
+        assert (status, media_type) == (200, "application/json"), body
+        devices: list[dict[str, Any]] = json.loads(body)
+        return devices
+
+    def end(self) -> tuple[int, str, str]:
+        """End it as Ctrl-C does, so that a coverage measurement survives: exit code, stdout, stderr."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        stdout, stderr = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, stdout.decode(), stderr.decode()
+
+    def kill(self) -> None:
+        """End it whatever it does."""
+        with self.process:
+            self.process.kill()
+
+
+Start = Callable[..., NativeRunner]
+
+
+def _free_port() -> int:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def clean_environment() -> dict[str, str]:
+    """This process's variables without any that the runner or a driver reads."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(READ)}
+
+
+@pytest.fixture
+def start(clean_environment: dict[str, str]) -> Iterator[Start]:
+    """Start native runners for Vulkan, with options for Python and more variables; none outlives the test."""
+    runners: list[NativeRunner] = []
+
+    def start_runner(*options: str, **variables: str) -> NativeRunner:
+        vulkan = {"GPUDISCOVER_DRIVER": "vulkan", "VK_LOADER_LAYERS_DISABLE": "~implicit~"}
+        runners.append(NativeRunner(_free_port(), options, clean_environment | vulkan | variables))
+        return runners[-1]
+
+    yield start_runner
+    for runner in runners:
+        runner.kill()
+
+
+@pytest.fixture
+def run_program(clean_environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the program to its end, with arguments and variables."""
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = clean_environment | variables
+        command = [sys.executable, "-I", str(NATIVE), *arguments]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def gcc() -> str:
+    """The path of a C compiler."""
+    path = shutil.which("gcc")
+    require("gcc", path, "install a C compiler (Debian: gcc)")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def vulkan_headers() -> Path:
+    """The directory that holds vulkan/vulkan.h."""
+    found = [
+        path
+        for path in map(Path, ("/usr/include", "/usr/local/include"))
+        if (path / "vulkan/vulkan.h").exists()
+    ]
+    require("vulkan/vulkan.h", found, "install Vulkan's headers (Debian: libvulkan-dev)")
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def lavapipe() -> Path:
+    """The driver file of lavapipe, Mesa's Vulkan driver for CPUs."""
+    directories = map(Path, ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"))
+    found = sorted(file for directory in directories for file in directory.glob("lvp_icd*.json"))
+    require("lavapipe", found, "install it (Debian: libvulkan1 mesa-vulkan-drivers)")
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def stand_in(gcc: str, vulkan_headers: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A directory with a libvulkan.so.1 whose devices an environment describes; see stand_in_vulkan.c."""
+    directory = tmp_path_factory.mktemp("stand_in")
+    source = Path(__file__).with_name("stand_in_vulkan.c")
+    flags = ["-shared", "-fPIC", "-Wl,-soname,libvulkan.so.1", f"-I{vulkan_headers}"]
+    subprocess.run([gcc, *flags, "-o", str(directory / "libvulkan.so.1"), str(source)], check=True)
+    return str(directory)
+
+
+@pytest.fixture
+def driver_file(gcc: str, tmp_path: Path) -> Callable[[str], str]:
+    """Build a Vulkan driver from C, and return the file that tells the real loader of it."""
+
+    def build(source: str) -> str:
+        library, manifest = tmp_path / "libvulkan_broken.so", tmp_path / "broken_icd.json"
+        command = [gcc, "-shared", "-fPIC", "-x", "c", "-o", str(library), "-"]
+        subprocess.run(command, input=source, text=True, check=True)
+        driver = {"library_path": str(library), "api_version": "1.1.0"}
+        manifest.write_text(json.dumps({"file_format_version": "1.0.0", "ICD": driver}), encoding="utf-8")
+        return str(manifest)
+
+    return build

@@ -1,0 +1,134 @@
+"""Whether a driver's library is on a machine, where a directory stands for the machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_gpudiscover.native.drivers import DRIVERS, VULKAN
+from pytest_gpudiscover.native.presence import absence
+
+PACKAGE = str(Path(__file__).parents[2] / "src" / "pytest_gpudiscover")
+NAMES = {"linux": "libvulkan.so.1", "darwin": "libvulkan.1.dylib", "win32": "vulkan-1.dll"}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """An empty machine."""
+    root = tmp_path / "machine"
+    root.mkdir()
+    return root
+
+
+def place(machine: Path, path: str, content: bytes = b"") -> None:
+    """Put a file on a machine."""
+    file = machine / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+
+
+def is_absent(machine: Path, platform: str = "linux", **environment: str) -> bool:
+    """Whether Vulkan is said to be absent."""
+    prefix = machine / "opt/python"
+    return (
+        absence(VULKAN, platform=platform, environment=environment, root=machine, prefix=prefix) is not None
+    )
+
+
+@pytest.mark.parametrize("platform", NAMES)
+def test_a_machine_without_the_library_gets_a_sentence_with_the_remedy(machine: Path, platform: str) -> None:
+    sentence = absence(VULKAN, platform=platform, environment={}, root=machine, prefix=machine)
+    assert sentence
+    assert sentence.startswith(f"{NAMES[platform]} is not on this machine: install ")
+
+
+def test_a_platform_that_nobody_thought_of_is_absence_in_words(machine: Path) -> None:
+    sentence = absence(VULKAN, platform="plan9", environment={}, root=machine, prefix=machine)
+    assert sentence == "Vulkan is not looked for on plan9: it is looked for on linux, win32, darwin"
+
+
+@pytest.mark.parametrize(
+    ("platform", "directory"),
+    [
+        ("linux", "usr/lib"),
+        ("linux", "lib64"),
+        ("linux", "usr/lib/aarch64-linux-gnu"),
+        ("linux", "usr/lib/wsl/lib"),
+        ("linux", "opt/python/lib"),
+        ("darwin", "usr/local/lib"),
+        ("darwin", "opt/homebrew/lib"),
+        ("win32", "Windows/System32"),
+    ],
+)
+def test_the_loaders_own_directories_are_searched(machine: Path, platform: str, directory: str) -> None:
+    assert is_absent(machine, platform)
+    place(machine, f"{directory}/{NAMES[platform]}")
+    assert not is_absent(machine, platform)
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment"),
+    [
+        ("linux", {"LD_LIBRARY_PATH": "/nowhere:/opt/gpu"}),
+        ("linux", {"LD_LIBRARY_PATH": "/opt/gpu;/nowhere"}),
+        ("darwin", {"DYLD_LIBRARY_PATH": "/opt/gpu"}),
+        ("darwin", {"DYLD_FALLBACK_LIBRARY_PATH": "/opt/gpu"}),
+    ],
+)
+def test_the_search_path_of_the_probe_counts(
+    machine: Path, platform: str, environment: dict[str, str]
+) -> None:
+    place(machine, f"opt/gpu/{NAMES[platform]}")
+    assert is_absent(machine, platform)
+    assert not is_absent(machine, platform, **environment)
+
+
+def test_a_home_directory_is_searched_on_macos(machine: Path) -> None:
+    place(machine, "Users/me/lib/libvulkan.1.dylib")
+    assert not is_absent(machine, "darwin", HOME="/Users/me")
+
+
+def test_windows_may_live_elsewhere_whatever_the_case_of_its_variable(machine: Path) -> None:
+    place(machine, "WinNT/System32/vulkan-1.dll")
+    assert not is_absent(machine, "win32", SystemRoot=r"D:\WinNT")
+
+
+@pytest.mark.parametrize(
+    "cache",
+    [
+        b"glibc-ld.so.cache1.1\0libvulkan.so.1\0/usr/lib/gpu/libvulkan.so.1\0",
+        pytest.param(b"glibc-ld.so.cache1.1\0/usr/lib/gpu/libvulkan.so.1\0", id="one name ends another"),
+    ],
+)
+def test_what_the_loaders_cache_knows_is_there(machine: Path, cache: bytes) -> None:
+    place(machine, "etc/ld.so.cache", cache)
+    assert not is_absent(machine)
+
+
+@pytest.mark.parametrize("name", [b"libvulkan.so.1.3.239", b"libvulkan.so.12", b"mylibvulkan.so.1"])
+def test_a_cache_that_knows_a_similar_name_says_nothing(machine: Path, name: bytes) -> None:
+    place(machine, "etc/ld.so.cache", b"glibc-ld.so.cache1.1\0" + name + b"\0")
+    assert is_absent(machine)
+
+
+@pytest.mark.usefixtures("lavapipe")
+def test_the_real_machine_is_searched_when_no_other_is_named() -> None:
+    assert absence(VULKAN) is None
+
+
+def test_neither_the_registry_nor_the_search_loads_a_library() -> None:
+    source = "import sys, types\npackage = types.ModuleType('pytest_gpudiscover')\n"
+    source += f"package.__path__ = [{PACKAGE!r}]\nsys.modules['pytest_gpudiscover'] = package\n"
+    source += "from pytest_gpudiscover.native import drivers, presence\n"
+    source += "[presence.absence(driver) for driver in drivers.DRIVERS.values()]\n"
+    source += "assert 'ctypes' not in sys.modules and 'subprocess' not in sys.modules, sorted(sys.modules)"
+    subprocess.run([sys.executable, "-I", "-S", "-c", source], check=True)
+
+
+def test_every_driver_is_known_by_its_variant_and_has_a_remedy_for_each_platform() -> None:
+    for variant, driver in DRIVERS.items():
+        assert driver.variant == variant
+        assert driver.libraries.keys() == driver.install.keys()

@@ -1,0 +1,92 @@
+"""The native runner's command line, and what it costs to start."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from subprocess import CompletedProcess
+
+    from tests.native.conftest import Start
+
+    Run = Callable[..., CompletedProcess[str]]
+
+ARGUMENTS = ("runner", "--ollama-engine", "--port")
+HEAVY = {"asyncio", "dataclasses", "httpx", "inspect", "logging", "pathlib", "pytest", "subprocess", "typing"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("runner",),
+        ("--port", "1"),
+        ("runner", "--port", "1", "--ollama-engine"),
+        (*ARGUMENTS,),
+        (*ARGUMENTS, ""),
+        (*ARGUMENTS, "0"),
+        (*ARGUMENTS, "65536"),
+        (*ARGUMENTS, "-1"),
+        (*ARGUMENTS, "x"),
+        (*ARGUMENTS, "9" * 5000),
+        (*ARGUMENTS, "1", "more"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(run_program: Run, arguments: tuple[str, ...]) -> None:
+    done = run_program(*arguments, GPUDISCOVER_DRIVER="vulkan")
+    assert done.returncode == 2
+    assert "expected" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "came"), [({}, "it is not set"), ({"GPUDISCOVER_DRIVER": "x"}, "got 'x'")]
+)
+def test_a_driver_that_is_not_known_is_bad_usage(
+    run_program: Run, variables: dict[str, str], came: str
+) -> None:
+    done = run_program(*ARGUMENTS, "1", **variables)
+    assert done.returncode == 2
+    assert f"expected GPUDISCOVER_DRIVER to be one of: vulkan; {came}\n" in done.stderr
+
+
+def test_a_taken_port_is_said_to_be_in_use(run_program: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = str(holder.getsockname()[1])
+        done = run_program(*ARGUMENTS, port, GPUDISCOVER_DRIVER="vulkan")
+    assert done.returncode == 98
+    assert done.stderr == f"native runner: cannot listen on 127.0.0.1:{port}: address already in use\n"
+
+
+def test_the_program_imports_nothing_heavy_and_not_the_engine(start: Start, stand_in: str) -> None:
+    # Without site, whose .pth files may import anything.
+    runner = start("-S", "-X", "importtime", LD_LIBRARY_PATH=stand_in, STAND_IN_DEVICES="discrete")
+    assert len(runner.devices()) == 1
+    _, _, stderr = runner.end()
+    loaded = {
+        line.rpartition("|")[2].strip() for line in stderr.splitlines() if line.startswith("import time:")
+    }
+    ours = {name for name in loaded if name.startswith("pytest_gpudiscover")}
+    assert "pytest_gpudiscover.native.drivers.vulkan_deep" in ours
+    assert all(name.startswith("pytest_gpudiscover.native") for name in ours)
+    assert not loaded & HEAVY
+
+
+def test_the_program_starts_from_any_directory_whatever_lies_there(
+    start: Start, stand_in: str, tmp_path: Path
+) -> None:
+    (tmp_path / "socket.py").write_text("raise SystemExit(7)")
+    runner = start(PYTHONPATH=str(tmp_path), LD_LIBRARY_PATH=stand_in, STAND_IN_DEVICES="discrete")
+    assert len(runner.devices()) == 1
+
+
+def test_control_c_ends_it_without_a_traceback(start: Start) -> None:
+    runner = start()
+    assert runner.get("/else")[0] == 404
+    assert runner.end() == (130, "", "")
