@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -206,6 +207,16 @@ def test_silent_and_vanishing_clients_delay_nobody(start: Start) -> None:
     for connection in silent:
         connection.close()
     assert runner.lives_on(0)
+
+
+def test_a_client_that_resets_its_connection_leaves_no_trace(start: Start) -> None:
+    runner = start({})
+    with runner.ask() as connection:
+        assert connection.recv(4) == b"HTTP"
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert runner.entries() == []
+    runner.process.kill()
+    assert runner.stderr() == ""
 
 
 def test_several_clients_are_answered_at_once(start: Start, host: dict[str, Any]) -> None:
