@@ -49,20 +49,30 @@ def matched(masked: Sequence[DeviceInfo], answer: Answer) -> Matched:
 
 
 def _find(listed: DeviceInfo, candidates: Sequence[DeviceInfo]) -> DeviceInfo | None:
-    number = int(listed.id) if is_number(listed.id) else None
-    return next((device for n, device in enumerate(candidates) if _is(device, listed, n == number)), None)
+    # A place in the mask is the weakest evidence: whoever is known by a PCI id or a UUID comes first.
+    known = next(
+        (device for device in candidates if _comparable(device, listed) and same_gpu(device, listed)), None
+    )
+    if known is not None or not is_number(listed.id) or int(listed.id) >= len(candidates):
+        return known
+    in_its_place = candidates[int(listed.id)]
+    return None if _comparable(in_its_place, listed) else in_its_place
 
 
-def _is(device: DeviceInfo, listed: DeviceInfo, in_its_place: bool) -> bool:
+def _comparable(device: DeviceInfo, listed: DeviceInfo) -> bool:
+    """Whether PCI ids or UUIDs tell the two apart."""
     addresses = pci_address(device.pci_id) and pci_address(listed.pci_id)
-    uuids = not is_number(device.id) and not is_number(listed.id)
-    return same_gpu(device, listed) if addresses or uuids else in_its_place
+    return bool(addresses) or not (is_number(device.id) or is_number(listed.id))
 
 
 def updated(devices: Iterable[DeviceInfo], free: Mapping[DeviceID, int]) -> tuple[DeviceInfo, ...]:
     """Give the devices their new free memory; those without one keep the old figure and are stale."""
     return tuple(
-        replace(device, free_memory=free.get(device.device_id, device.free_memory), stale=device.device_id not in free)
+        replace(
+            device,
+            free_memory=free.get(device.device_id, device.free_memory),
+            stale=device.device_id not in free,
+        )
         for device in devices
     )
 
@@ -91,7 +101,8 @@ def with_available_memory(devices: Iterable[DeviceInfo], available: int) -> tupl
         available: the system's available memory, in bytes.
     """
     return tuple(
-        replace(device, free_memory=available) if needs_available_memory(device) else device for device in devices
+        replace(device, free_memory=available) if needs_available_memory(device) else device
+        for device in devices
     )
 
 
