@@ -17,13 +17,13 @@ _UNITS = {"": 1} | {
     for unit, base in (("ib", 1024), ("b", 1000))
     for power, prefix in enumerate("kmgt", start=1)
 }
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
 
 
 def printable(text: str, limit: int = 300) -> str:
     """Make text from outside safe to show: control characters escaped, on one line, at most `limit` long."""
-    shown = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "".join(char if char.isprintable() else _escaped(char) for char in shown)
+    shown = "".join(char if char.isprintable() else _escaped(char) for char in text[: limit + 1])
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def _escaped(char: str) -> str:
@@ -47,8 +47,14 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     unit = match.group(2).lower().removesuffix("bytes") if match else None
     if match is None or unit not in _UNITS:
-        raise RequirementError(f"{printable(text)!r} is no size: expected bytes, or a number with a unit such as 16GiB")
-    return int(float(match.group(1)) * _UNITS[unit]) if "." in match.group(1) else int(match.group(1)) * _UNITS[unit]
+        raise RequirementError(
+            f"{printable(text)!r} is no size: expected bytes, or a number with a unit such as 16GiB"
+        )
+    return (
+        int(float(match.group(1)) * _UNITS[unit])
+        if "." in match.group(1)
+        else int(match.group(1)) * _UNITS[unit]
+    )
 
 
 def count(number: int, noun: str) -> str:
