@@ -27,6 +27,7 @@ MAX_ID_LENGTH = 128
 """Characters. An id goes into an environment variable, so it is short, and free of commas and blanks."""
 
 _MAX_DIGITS = 20  # of 2^64; longer ones are not even converted
+_MAX_PROBLEMS = 5  # named in one refusal: a runner must not fill a terminal
 _SMALL_INTEGERS = range(-(2**31), 2**31)
 _SIZES = range(2**64)
 
@@ -238,10 +239,15 @@ def _entry(value: object) -> DeviceInfo | Rejection:
     fields, problems = _fields(value)
     device = DeviceInfo(**({"id": "", "library": ""} | fields))
     if problems:
-        return _refusal(device, "; ".join(problems))
+        return _refusal(device, _in_one_sentence(problems))
     if not device.id:
         return _refusal(device, "id: missing")
     return _unusable(value, device) or _with_sane_memory(device)
+
+
+def _in_one_sentence(problems: list[str]) -> str:
+    more = [f"and {len(problems) - _MAX_PROBLEMS} more"] if len(problems) > _MAX_PROBLEMS else []
+    return "; ".join(problems[:_MAX_PROBLEMS] + more)
 
 
 def _refusal(device: DeviceInfo, detail: str) -> Rejection:
@@ -277,7 +283,12 @@ def _unusable(entry: _Object, device: DeviceInfo) -> Rejection | None:
     if verdict is None:
         return None
     if not isinstance(verdict, _Object):
-        return _refusal(device, f"unusable: an object with reason and detail was expected, got {_kind(verdict)}")
+        return _refusal(
+            device, f"unusable: an object with reason and detail was expected, got {_kind(verdict)}"
+        )
+    repeated = next(_repeated(verdict), None)
+    if repeated is not None:
+        return _refusal(device, f"unusable: {printable(repeated, 40)}: given twice")
     words = {key.lower(): value for key, value in verdict.pairs}
     try:
         reason, detail = _text(words.get("reason", "")), _text(words.get("detail", ""))
