@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,3 +26,13 @@ def _no_masks_or_proxies_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> Non
             monkeypatch.delenv(name)
         elif name.startswith(("GPUDISCOVER_", "FAKE_RUNNER_", "OLLAMA_")) and name != "GPUDISCOVER_TESTS_REQUIRE":
             monkeypatch.delenv(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where GPUDISCOVER_TESTS_REQUIRE is set, as in CI, a skipped test has failed."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("GPUDISCOVER_TESTS_REQUIRE"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be skipped: {report.longreprtext}"
+    return report

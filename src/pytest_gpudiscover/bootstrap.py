@@ -11,7 +11,7 @@ from pytest_gpudiscover.calls import Call
 from pytest_gpudiscover.devices import DeviceID, DeviceInfo
 from pytest_gpudiscover.masks import enumerate_masks, show_only
 from pytest_gpudiscover.probing import ProbeResult
-from pytest_gpudiscover.recording import TRACE
+from pytest_gpudiscover.probing.output import TRACE
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
 from pytest_gpudiscover.selection import (
     may_share_card,

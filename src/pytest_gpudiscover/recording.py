@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.probing import Prober, ProbeRequest, ProbeResult
+from pytest_gpudiscover.probing.output import TRACE
 from pytest_gpudiscover.reports import Phase, ProbeRecord, Reason, Rejection, Report
 from pytest_gpudiscover.text import printable
 
 logger = logging.getLogger(__name__)
 
-TRACE = 5
-"""The log level below DEBUG: environments, answers, runner output."""
 ANSWERED = "answered"
 """The outcome of a probe that brought an answer; any other is a reason."""
 

@@ -14,7 +14,8 @@ from machines import eight_cards
 
 from pytest_gpudiscover import DeviceInfo, Discovery, OllamaInstallation, Phase, Reason, Report, discover
 from pytest_gpudiscover.errors import DiscoveryInUseError, RunnerNotFoundError
-from pytest_gpudiscover.recording import TRACE, Progress
+from pytest_gpudiscover.probing.output import TRACE
+from pytest_gpudiscover.recording import Progress
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.surroundings import Surroundings
 

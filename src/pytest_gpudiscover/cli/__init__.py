@@ -45,12 +45,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         options = parse(arguments)
-    except SystemExit:  # --help and --version have printed what they had to
+    except SystemExit:  # --help has printed what it had to
         return _printed("", 0)
+    if options.command == "version":
+        return _printed(f"gpudiscover {_version()}\n", 0)
     # Only now: rich, asyncio and the rest take their time, which --help need not wait for.
     from pytest_gpudiscover.cli.commands import run
 
     return _printed(*run(options))
+
+
+def _version() -> str:
+    # The import costs more than reading the arguments.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pytest-gpudiscover")
+    except PackageNotFoundError:
+        return "of unknown version: pytest-gpudiscover is not installed, it runs from its sources"
 
 
 def _printed(text: str, status: int) -> int:

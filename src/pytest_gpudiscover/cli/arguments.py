@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
@@ -38,7 +37,7 @@ class Options:
     """What a user asked for.
 
     Attributes:
-        command: `list` or `check`.
+        command: `list`, `check`, or `version`, which is an option for users.
         json: print JSON and nothing else.
         verbosity: 0: no log; 1: down to debug; 2 and more: down to trace.
         runner: as `choosing.chosen_installation` takes it.
@@ -63,7 +62,7 @@ class Options:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Read the arguments; `--help` and `--version` print and raise SystemExit, as argparse does.
+    """Read the arguments; `--help` prints and raises SystemExit, as argparse does.
 
     Raises:
         UsageError: they make no sense.
@@ -72,7 +71,7 @@ def parse(arguments: Sequence[str]) -> Options:
     given, unknown = _parser().parse_known_intermixed_args(list(arguments))
     if unknown:
         raise UsageError(f"there is no option {unknown[0]}{_SEE_HELP}")
-    command = _command(given.words)
+    command = "version" if given.version else _command(given.words)
     if command != "check":
         _refuse_requirements(given)
     return Options(
@@ -118,23 +117,6 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}{_SEE_HELP}")
 
 
-class _Version(argparse.Action):
-    """Look the version up only when it is asked for: that costs more than the rest of the start."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        sys.stdout.write(f"gpudiscover {_version()}\n")
-        parser.exit()
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("pytest-gpudiscover")
-    except PackageNotFoundError:
-        return "of unknown version: pytest-gpudiscover is not installed, it runs from its sources"
-
-
 def _parser() -> _Parser:
     parser = _Parser(
         prog="gpudiscover",
@@ -144,7 +126,7 @@ def _parser() -> _Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and exit")
+    parser.add_argument("--version", action="store_true", help="print the version, and exit")
     parser.add_argument(
         "words", metavar="list|check", nargs="*", help="list the devices (default), or check that they do"
     )

@@ -33,8 +33,8 @@ def shown_report(report: Report, console: Console) -> Iterator[RenderableType]:
     rows = [row(device) for device in report.devices]
     if rows:
         yield device_table(rows, console)
-        yield Text()
     yield from _nothing_found(report)
+    yield Text()
     yield Text(sentences.summary(report), style="bold")
     yield from _around(report)
 
@@ -60,8 +60,6 @@ def _verdict(word: tuple[str, str], lines: Sequence[str]) -> Iterator[Renderable
 def _nothing_found(report: Report) -> Iterator[RenderableType]:
     for number, sentence in enumerate(sentences.nothing_found(report)):
         yield Text(sentence, style="yellow" if number == 0 else "")
-    if not report.devices:
-        yield Text()
 
 
 def _around(report: Report) -> Iterator[RenderableType]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pytest_gpudiscover.recording import TRACE
+from pytest_gpudiscover.probing.output import TRACE
 from pytest_gpudiscover.text import printable
 
 _LIMIT = 10_000

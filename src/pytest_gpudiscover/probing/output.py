@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 TRACE = 5
+"""The log level below DEBUG: environments, answers, runner output."""
 TAIL_SIZE = 4096  # bytes
 
 _log = logging.getLogger(__name__)

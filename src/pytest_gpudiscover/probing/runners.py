@@ -71,29 +71,25 @@ class RunnerProber:
 
     async def _once(self, request: ProbeRequest, deadline: float) -> _Ended:
         port = self._choose_port()
-        command = [*self._command, *self._asking.arguments(port)]
-        try:
-            process = await self._launch(command, request.environment)
-        except LaunchError as error:
-            return _Ended(failure=_not_started(error))
+        process: RunnerProcess | None = None
         reply, failure, ready, port_taken = None, None, None, False
         try:
             async with asyncio.timeout_at(deadline):
+                process = await self._launch([*self._command, *self._asking.arguments(port)], request.environment)
                 reply = await self._asking.ask(process, port)
+                ready = reply.ready
         except AskError as error:
             failure, ready = error.failure, error.ready
         except RunnerGoneError as error:
             ready, port_taken = error.ready, error.port_taken
         except TimeoutError:
             failure = _out_of_time(request)
-        except OSError as error:
-            failure = Failure(reason=Reason.NOT_STARTED, detail=f"the runner cannot be asked: {error}", exhausted=True)
+        except (LaunchError, OSError) as error:
+            failure = _not_started(error)
         finally:
-            own = await process.end()
-        ready = reply.ready if reply else ready
-        return _Ended(
-            reply=reply, failure=failure, ready=ready, port_taken=port_taken, exit=own, stderr=process.stderr
-        )
+            own = await process.end() if process else None
+        stderr = process.stderr if process else ""
+        return _Ended(reply=reply, failure=failure, ready=ready, port_taken=port_taken, exit=own, stderr=stderr)
 
     async def _launch(self, command: Sequence[str], environment: Mapping[str, str]) -> RunnerProcess:
         async with self._opening:
@@ -153,8 +149,11 @@ def _last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "").strip()
 
 
-def _not_started(error: LaunchError) -> Failure:
-    return Failure(reason=Reason.NOT_STARTED, detail=error.detail, exhausted=error.exhausted)
+def _not_started(error: LaunchError | OSError) -> Failure:
+    if isinstance(error, LaunchError):
+        return Failure(reason=Reason.NOT_STARTED, detail=error.detail, exhausted=error.exhausted)
+    # Asking takes a socket, and there was none left to be had.
+    return Failure(reason=Reason.NOT_STARTED, detail=f"the runner cannot be asked: {error}", exhausted=True)
 
 
 _OUT_OF_TIME = {
