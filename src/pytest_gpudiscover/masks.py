@@ -23,6 +23,9 @@ VULKAN = "GGML_VK_VISIBLE_DEVICES"
 VARIABLES = (CUDA, ROCR, HIP, VULKAN)
 """Every mask that is respected."""
 
+_MAX_DIGITS = 9
+"""No driver counts further; Python refuses to convert numbers of more than some thousand digits."""
+
 _UUID_PREFIXES = {"CUDA": ("GPU-", "MIG-"), "ROCm": ("GPU-",)}
 
 
@@ -74,7 +77,7 @@ class UserMasks:
         """Note with every listed device the token that shows it, seen from outside the user's masks.
 
         A runner's number is a position in the user's list. `filtered_id` gets the token of a numbered device;
-        `index` gets the raw position of a Vulkan device, from the runner or else from its place in the answer.
+        `index` gets the raw position of a Vulkan device, from the runner, else from its place in the answer.
         """
         positions: dict[str, int] = {}
         entries: list[DeviceInfo | Rejection] = []
@@ -138,10 +141,14 @@ def _entries(value: str | None, library: str) -> tuple[str, ...] | None:
         return None
     entries: list[str] = []
     for entry in (part.strip() for part in value.split(",")):
-        if not is_number(entry) and not entry.startswith(_UUID_PREFIXES[library]):
+        if not _is_position(entry) and not entry.startswith(_UUID_PREFIXES[library]):
             break
         entries.append(entry)
     return tuple(entries)
+
+
+def _is_position(entry: str) -> bool:
+    return is_number(entry) and len(entry) <= _MAX_DIGITS
 
 
 def _rocm_entries(in_force: Mapping[str, str], system: str) -> tuple[str, ...] | None:
@@ -160,7 +167,7 @@ def _hip_entries(value: str | None) -> tuple[str, ...] | None:
         return None
     entries: list[str] = []
     for entry in value.split(","):
-        if not is_number(entry) or entry != str(int(entry)):
+        if not _is_position(entry) or entry != str(int(entry)):
             break
         entries.append(entry)
     return tuple(dict.fromkeys(entries))
@@ -179,7 +186,7 @@ def _vulkan_entries(value: str | None) -> tuple[str, ...] | None:
         return None
     entries: list[str] = []
     for entry in re.split(r"[,\s]+", value.strip()):
-        if not is_number(entry):
+        if not _is_position(entry):
             break
         entries.append(str(int(entry)))
     return tuple(entries)
