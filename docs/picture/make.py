@@ -2,7 +2,6 @@
 
 Run it from anywhere, with the project installed: `python docs/picture/make.py`.
 """
-# ruff: noqa: INP001 - a script, and no part of a package
 
 from __future__ import annotations
 

@@ -64,13 +64,13 @@ def library_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def acting_out(
-    library_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    clean_environment: dict[str, str], library_root: Path, tmp_path: Path
 ) -> Callable[[dict[str, Any]], list[str]]:
     """Make the fake runner act out a host; returns the options that discover it."""
 
     def act_out(document: dict[str, Any]) -> list[str]:
         host = FakeHost(document).save(tmp_path / "host.json")
-        monkeypatch.setenv("FAKE_RUNNER_HOST", str(host.path))
+        clean_environment["FAKE_RUNNER_HOST"] = str(host.path)
         runner = shlex.join([sys.executable, "-I", str(Path(fake_runner.__file__).parent)])
         return ["--runner", runner, "--library-root", str(library_root)]
 

@@ -133,6 +133,16 @@ def test_a_failure_that_costs_a_device_promises_nothing() -> None:
     assert [entry.usable_through for entry in group.entries] == ["", ""]
 
 
+def test_lost_devices_come_before_those_that_are_usable_all_the_same() -> None:
+    kept = replace(CARD, variant="cuda_v12")
+    lost = replace(CARD, id="GPU-b", pci_id="0000:02:00.0")
+    (group,) = groups(Report(devices=(kept,), rejected=(rejected(CARD), rejected(lost))))
+    assert [entry.subjects for entry in group.entries] == [
+        ("CUDA GPU-b, RTX 4090",),
+        ("CUDA GPU-a, RTX 4090",),
+    ]
+
+
 def test_a_failure_repeats_what_its_own_runner_said_last() -> None:
     mine = probe(
         "crashed", Phase.VERIFY, mask={"CUDA_VISIBLE_DEVICES": "GPU-a"}, stderr="first\nout of kernels\n"

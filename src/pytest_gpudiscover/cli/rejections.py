@@ -91,10 +91,12 @@ def _entries(rejections: Iterable[Rejection], report: Report, *, told: bool = Fa
     shared: dict[tuple[str, tuple[Fact, ...]], list[str]] = {}
     for (name, other_way), own in facts.items():
         shared.setdefault((other_way, tuple(own)), []).append(name)
-    return tuple(
+    entries = (
         Entry(subjects=tuple(names), facts=own, usable_through=other_way)
         for (other_way, own), names in shared.items()
     )
+    # What is lost comes first.
+    return tuple(sorted(entries, key=lambda entry: entry.usable_through != ""))
 
 
 def subject(rejection: Rejection) -> str:

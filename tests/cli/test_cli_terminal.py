@@ -1,0 +1,163 @@
+"""The command on a terminal: progress while runners work, and Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind"
+)
+
+ActOut = Callable[[dict[str, Any]], list[str]]
+
+PATIENCE = 30  # seconds until a test that waits for an event gives up
+CTRL_C = b"\x03"
+CARD = {"name": "card", "description": "A Card", "total_memory": "8 GiB"}
+ONE_CARD = {"gpu": [CARD], "variant": {"cuda_v13": {"library": "CUDA", "devices": ["card"]}}}
+PROGRESS = "listing devices with cuda_v13"
+
+# Its terminal must be the session's own, or Ctrl-C would reach nobody.
+ADOPT = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+HANG = "import os, sys, time; life = os.open(sys.argv[1], os.O_WRONLY); os.write(life, b'!'); time.sleep(600)"
+
+
+class Terminal:
+    """A command on a pseudo-terminal of its own; only the streams that are piped are elsewhere."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str], **piped: int) -> None:
+        self._ours, theirs = os.openpty()
+        command = [sys.executable, "-c", ADOPT, sys.executable, "-m", "pytest_gpudiscover.cli", *arguments]
+        self.process = subprocess.Popen(
+            command,
+            env=environment,
+            start_new_session=True,
+            stdin=theirs,
+            stdout=piped.get("stdout", theirs),
+            stderr=piped.get("stderr", theirs),
+        )
+        os.close(theirs)
+
+    def press(self, key: bytes) -> None:
+        """Press a key."""
+        os.write(self._ours, key)
+
+    def transcript(self) -> str:
+        """Everything that was written to the terminal, read until nobody holds it any more."""
+        text = b""
+        with contextlib.suppress(OSError):  # Linux ends a terminal's output with EIO
+            while select.select([self._ours], [], [], PATIENCE)[0]:
+                more = os.read(self._ours, 65536)
+                if not more:
+                    break
+                text += more
+        return text.decode()
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
+        os.close(self._ours)
+
+
+@pytest.fixture
+def on_terminal(clean_environment: dict[str, str]) -> Iterator[Callable[..., Terminal]]:
+    """Start the command on a terminal."""
+    started: list[Terminal] = []
+
+    def start(*arguments: str, variables: dict[str, str] | None = None, **piped: int) -> Terminal:
+        started.append(Terminal(list(arguments), clean_environment | (variables or {}), **piped))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.close()
+
+
+@pytest.fixture
+def lifeline(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A named pipe that a runner holds open while it lives: its end is the runner's end."""
+    path = tmp_path / "lifeline"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reading
+    os.close(reading)
+
+
+def test_progress_is_shown_on_a_terminal_and_erased(
+    on_terminal: Callable[..., Terminal], acting_out: ActOut
+) -> None:
+    slow = ONE_CARD | {"fault": [{"name": "slow_start", "seconds": 0.4}]}
+    terminal = on_terminal(*acting_out(slow), stdout=subprocess.PIPE)
+    text = terminal.transcript()
+    assert PROGRESS in text
+    assert "\x1b[2K" in text[text.rindex("devices with cuda_v13") :]
+
+
+@pytest.mark.parametrize("option", ["--json", "--verbose"])
+def test_no_progress_where_it_would_be_in_the_way(
+    on_terminal: Callable[..., Terminal], acting_out: ActOut, option: str
+) -> None:
+    terminal = on_terminal(option, *acting_out(ONE_CARD))
+    assert "with cuda_v13:" not in terminal.transcript()
+
+
+def test_no_progress_on_a_terminal_that_cannot_erase(
+    on_terminal: Callable[..., Terminal], acting_out: ActOut
+) -> None:
+    text = on_terminal(*acting_out(ONE_CARD), variables={"TERM": "dumb"}).transcript()
+    assert "A Card" in text
+    assert "devices with cuda_v13" not in text
+    assert "\x1b" not in text
+
+
+def test_no_progress_in_a_pipe_whatever_is_forced(
+    on_terminal: Callable[..., Terminal], acting_out: ActOut
+) -> None:
+    terminal = on_terminal(*acting_out(ONE_CARD), variables={"FORCE_COLOR": "1"}, stderr=subprocess.PIPE)
+    assert "A Card" in terminal.transcript()
+    assert terminal.process.stderr is not None
+    assert terminal.process.stderr.read() == b""
+
+
+def test_a_terminal_gets_colours_unless_it_refuses_them(
+    on_terminal: Callable[..., Terminal], acting_out: ActOut
+) -> None:
+    options = acting_out(ONE_CARD)
+    assert "\x1b[36m" in on_terminal(*options).transcript()
+    assert "\x1b[36m" not in on_terminal(*options, variables={"NO_COLOR": "1"}).transcript()
+
+
+@pytest.mark.parametrize("option", ["list", "check", "--json"])
+def test_ctrl_c_leaves_no_runner_and_no_traceback(
+    on_terminal: Callable[..., Terminal], library_root: Path, lifeline: tuple[Path, int], option: str
+) -> None:
+    path, reading = lifeline
+    runner = shlex.join([sys.executable, "-I", "-S", "-c", HANG, str(path)])
+    terminal = on_terminal(option, "--runner", runner, "--library-root", str(library_root))
+    assert select.select([reading], [], [], PATIENCE)[0], "the runner was never started"
+    assert os.read(reading, 1) == b"!"
+    terminal.press(CTRL_C)
+    text = terminal.transcript()
+    assert terminal.process.wait(PATIENCE) == 130
+    assert "Traceback" not in text
+    assert "gpudiscover: interrupted" in text
+    # Nobody holds the other end: reading answers with the end of the file, and not with "try again".
+    assert os.read(reading, 1) == b""
