@@ -6,9 +6,9 @@ Every text is a `Text`, so that nothing from outside is read as markup.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD, Box
-from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
@@ -20,6 +20,9 @@ from pytest_gpudiscover.cli.rows import Row, row
 from pytest_gpudiscover.reports import Report
 from pytest_gpudiscover.requirements import Requirement
 from pytest_gpudiscover.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 _SIMPLE_HEAD_ASCII = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
