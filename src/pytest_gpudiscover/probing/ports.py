@@ -45,4 +45,9 @@ def owns(pid: int, port: int) -> bool:
 
 
 def _has_socket(process: psutil.Process, port: int) -> bool:
-    return any(connection.laddr.port == port for connection in process.net_connections(kind="tcp") if connection.laddr)
+    # Reading a table costs milliseconds; a runner that takes IPv6 as well is found in the second one.
+    return any(
+        connection.laddr and connection.laddr.port == port
+        for kind in ("tcp4", "tcp6")
+        for connection in process.net_connections(kind=kind)
+    )
