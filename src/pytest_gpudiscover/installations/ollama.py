@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pytest_gpudiscover.errors import LibraryRootError, RunnerNotFoundError, RunnerNotUsableError
 from pytest_gpudiscover.installations import Located, ordered
@@ -55,7 +54,7 @@ class OllamaInstallation:
             root=root,
             # A runner with everything built in has no directories, and still gets asked.
             variants=ordered(variants) or (Variant(name=""),),
-            rocm=rocm if Path(rocm).is_dir() else None,
+            rocm=rocm if _is_directory(rocm) else None,
             missing=unreadable,
         ).narrowed(self.variant, self.without_variants)
 
@@ -68,15 +67,36 @@ class OllamaInstallation:
 
     def _root(self, executable: str, surroundings: Surroundings) -> str:
         if self.library_root is not None:
-            root = os.path.join(surroundings.working_directory, self.library_root)  # noqa: PTH118
-            if not Path(root).is_dir():
-                problem = "is not a directory" if Path(root).exists() else "does not exist"
-                raise LibraryRootError(root, f"the library root {problem}; expected the directory that holds the variants")
-            return os.path.abspath(root)  # noqa: PTH100 - symbolic links are the user's choice
+            return _named_root(os.fspath(self.library_root), surroundings)
         *candidates, last = root_candidates(
             os.path.realpath(executable), surroundings.working_directory, surroundings.system
         )
-        return os.path.normpath(next((path for path in candidates if Path(path).is_dir()), last))
+        return os.path.normpath(next((path for path in candidates if _is_directory(path)), last))
+
+
+def _named_root(name: str, surroundings: Surroundings) -> str:
+    root = _absolute(name, surroundings)
+    if root is None:
+        raise LibraryRootError(
+            name, "the working directory no longer exists; name the library root by its whole path"
+        )
+    if not _is_directory(root):
+        problem = "is not a directory" if os.path.exists(root) else "does not exist"  # noqa: PTH110
+        raise LibraryRootError(
+            root, f"the library root {problem}; expected the directory that holds the variants"
+        )
+    return root
+
+
+def _is_directory(path: str) -> bool:
+    # Unlike a Path's, these never raise: what cannot be looked up (name too long, no permission) is not there.
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _absolute(path: str, surroundings: Surroundings) -> str | None:
+    """A path seen from the working directory, its symbolic links kept; None when that no longer exists."""
+    whole = os.path.join(surroundings.working_directory, path)  # noqa: PTH118
+    return os.path.normpath(whole) if os.path.isabs(whole) else None  # noqa: PTH117
 
 
 def find_executable(name: str, surroundings: Surroundings) -> str:
@@ -94,21 +114,33 @@ def find_executable(name: str, surroundings: Surroundings) -> str:
     if not name:
         raise RunnerNotFoundError("runner", "the command is empty; expected a program, with its arguments")
     if os.path.dirname(name):  # noqa: PTH120
-        path = os.path.abspath(os.path.join(surroundings.working_directory, os.path.expanduser(name)))  # noqa: PTH100, PTH111, PTH118
-        return _startable(path)
+        return _startable(_whole(os.path.expanduser(name), surroundings))  # noqa: PTH111
     found = shutil.which(name, path=surroundings.environment.get("PATH", os.defpath))
     if found is None:
-        raise RunnerNotFoundError(name, "no such program on PATH; install it, or name the runner with its directory")
-    return os.path.abspath(found)  # noqa: PTH100
+        raise RunnerNotFoundError(
+            name, "no such program on PATH; install it, or name the runner with its directory"
+        )
+    return _whole(found, surroundings)
+
+
+def _whole(name: str, surroundings: Surroundings) -> str:
+    path = _absolute(name, surroundings)
+    if path is None:
+        raise RunnerNotFoundError(
+            name, "the working directory no longer exists; name the runner by its whole path"
+        )
+    return path
 
 
 def _startable(path: str) -> str:
-    if Path(path).is_dir():
+    if _is_directory(path):
         raise RunnerNotUsableError(path, "the runner is a directory; expected an executable file")
     if shutil.which(path) is not None:
         return path
-    if Path(path).exists():
-        raise RunnerNotUsableError(path, "the runner is not executable; chmod +x it, or name its interpreter first")
+    if os.path.exists(path):  # noqa: PTH110
+        raise RunnerNotUsableError(
+            path, "the runner is not executable; chmod +x it, or name its interpreter first"
+        )
     raise RunnerNotFoundError(path, "the runner does not exist")
 
 
@@ -127,7 +159,7 @@ def _variants(root: str, system: str) -> tuple[list[str], tuple[Rejection, ...]]
 def _directories(root: str) -> Iterator[str]:
     try:
         with os.scandir(root) as entries:
-            yield from sorted(entry.name for entry in entries if entry.is_dir())
+            yield from sorted(entry.name for entry in entries if _is_directory(entry.path))
     except OSError as error:
         raise LibraryRootError(root, f"the library root cannot be read: {error.strerror}") from error
 
