@@ -1,7 +1,7 @@
 """The system's available memory, container limits included.
 
-An integrated CUDA GPU shares the system's memory, and its driver counts the page cache as used. What is really
-available is what the kernel says, or what the tightest control group above this process leaves.
+An integrated CUDA GPU shares the system's memory, and its driver counts the page cache as used. What is
+really available is what the kernel says, or what the tightest control group above this process leaves.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def available_memory(root: Path = Path("/")) -> int:
 
 def _left_by_control_groups(root: Path) -> Iterator[int]:
     try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="ascii", errors="replace").splitlines()
+        # The names of groups are paths, in any script.
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return  # not Linux, or no /proc: no control groups to respect
     for line in lines:
@@ -47,7 +48,7 @@ def _left_by_control_groups(root: Path) -> Iterator[int]:
 
 
 def _and_ancestors(mount: Path, group: str) -> Iterator[Path]:
-    # In a container the group's path may be the host's, which is not mounted here; the mount itself always is.
+    # In a container the group's path may be the host's, which is not mounted; the mount itself always is.
     relative = PurePosixPath(group.lstrip("/"))
     yield from (mount / part for part in (relative, *relative.parents) if ".." not in part.parts)
 
@@ -81,4 +82,6 @@ def _reclaimable(directory: Path, key: str) -> int:
     except OSError:
         return 0
     values = (line.split() for line in lines)
-    return next((int(words[1]) for words in values if len(words) == 2 and words[0] == key and words[1].isdigit()), 0)
+    return next(
+        (int(words[1]) for words in values if len(words) == 2 and words[0] == key and words[1].isdigit()), 0
+    )
