@@ -82,14 +82,12 @@ def _named_root(name: str, surroundings: Surroundings) -> str:
         )
     if not _is_directory(root):
         problem = "is not a directory" if os.path.exists(root) else "does not exist"  # noqa: PTH110
-        raise LibraryRootError(
-            root, f"the library root {problem}; expected the directory that holds the variants"
-        )
+        raise LibraryRootError(root, f"the library root {problem}; expected the directory of the variants")
     return root
 
 
 def _is_directory(path: str) -> bool:
-    # Unlike a Path's, these never raise: what cannot be looked up (name too long, no permission) is not there.
+    # Unlike a Path's, these never raise: what cannot be looked up (a name too long, say) is not there.
     return os.path.isdir(path)  # noqa: PTH112
 
 
