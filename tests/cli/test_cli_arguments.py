@@ -56,7 +56,9 @@ def test_the_policies_offered_are_those_of_the_engine() -> None:
     ("arguments", "words"),
     [
         (["lisst"], "lisst"),
-        (["list", "check"], "check"),
+        (["list", "check"], "no command list check"),
+        (["list", "--json", "check"], "no command list check"),
+        (["--bo\ngus"], r"no option --bo\ngus"),
         (["--bogus"], "--bogus"),
         (["--run", "fake"], "--run"),
         (["--runner"], "--runner"),

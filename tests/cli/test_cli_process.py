@@ -75,6 +75,30 @@ def test_the_timeout_bounds_a_probe(gpudiscover: Command, acting_out: ActOut) ->
     assert "timeout (enumerate): listing the devices took longer than 0.25 s" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "served"),
+    [
+        ([], {"GPU-a": "cuda_v13", "GPU-b": "cuda_v13"}),
+        (["--overlap", "ollama"], {"GPU-a": "cuda_v12", "GPU-b": "cuda_v13"}),
+        (["--variant", "cuda_v12"], {"GPU-a": "cuda_v12"}),
+        (["--without-variant", "cuda_v13"], {"GPU-a": "cuda_v12"}),
+    ],
+)
+def test_the_user_decides_which_variants_serve(
+    gpudiscover: Command, acting_out: ActOut, library_root: Path, options: list[str], served: dict[str, str]
+) -> None:
+    older = library_root / "cuda_v12"
+    older.mkdir()
+    (older / "libggml-cuda.so").touch()
+    gpus = [CARD | {"name": name, "uuid": f"GPU-{name}", "pci_id": ""} for name in "ab"]
+    variants = {
+        "cuda_v13": {"library": "CUDA", "devices": ["a", "b"]},
+        "cuda_v12": {"library": "CUDA", "devices": ["a"]},
+    }
+    done = gpudiscover("--json", *options, *acting_out({"gpu": gpus, "variant": variants}))
+    assert {device["id"]: device["variant"] for device in json.loads(done.stdout)["devices"]} == served
+
+
 def test_masks_that_the_user_set_are_named_and_the_log_is_silent(
     gpudiscover: Command, acting_out: ActOut
 ) -> None:
@@ -142,7 +166,7 @@ def test_what_cannot_run_exits_2_with_one_line(
 
 
 def test_a_process_that_cannot_run_exits_2_with_one_line(gpudiscover: Command) -> None:
-    done = gpudiscover("list", "--runner", "/no/such\nrunner")
+    done = gpudiscover("list", "--runner", "'/no/such\nrunner'")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
 

@@ -85,9 +85,7 @@ def test_square_brackets_from_outside_are_no_markup() -> None:
 
 def test_a_terminal_without_unicode_gets_a_table_all_the_same() -> None:
     text = shown(Report(devices=(CARD,)), encoding="ascii")
-    assert text.isascii()
-    assert "-" * 40 in text
-    assert all(fact in text for fact in FACTS)
+    assert text == shown(Report(devices=(CARD,))).replace("\u2500", "-")
 
 
 def test_the_masks_are_named_below_the_table() -> None:

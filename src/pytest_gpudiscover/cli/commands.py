@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console, RenderableType
 
@@ -52,15 +53,10 @@ def _discovery(options: Options, observer: Observer | None) -> Discovery:
         variant=options.variant,
         without_variants=options.without_variants,
     )
-    if options.timeout is None:
-        return Discovery(installation, overlap=options.overlap, observer=observer)
-    return Discovery(
-        installation,
-        enumerate_timeout=options.timeout,
-        verify_timeout=options.timeout,
-        overlap=options.overlap,
-        observer=observer,
-    )
+    limits: dict[str, Any] = {}
+    if options.timeout is not None:
+        limits = {"enumerate_timeout": options.timeout, "verify_timeout": options.timeout}
+    return Discovery(installation, overlap=options.overlap, observer=observer, **limits)
 
 
 def _list(options: Options, report: Report) -> tuple[str, int]:

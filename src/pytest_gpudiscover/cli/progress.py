@@ -21,17 +21,14 @@ def live_progress(*, wanted: bool) -> Iterator[Observer | None]:
         wanted: False: show nothing, because somebody else writes to stderr or nobody looks.
 
     Yields:
-        what a `Discovery` tells of its probes, from any thread; None when nothing is shown, because stderr is
-        no terminal or one that cannot erase what it wrote.
+        what a `Discovery` tells of its probes, from any thread; None when nothing is shown. On a terminal
+        that cannot erase what it wrote, rich shows nothing by itself.
     """
     # Not rich's own idea of a terminal: FORCE_COLOR makes it see one in every pipe.
     if not (wanted and sys.stderr is not None and sys.stderr.isatty()):
         yield None
         return
     console = Console(stderr=True, markup=False, highlight=False)
-    if console.is_dumb_terminal:
-        yield None
-        return
     spinner = "line" if console.options.ascii_only else "dots"
     with console.status(Text("looking for GPUs"), spinner=spinner) as status:
 
