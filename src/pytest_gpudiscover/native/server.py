@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0
 """Seconds that a connection may last; ours is a client on the same machine."""
+HEARTBEAT = 0.5
+"""Seconds of the longest wait: a Ctrl-C that comes just before a wait is noticed only after it."""
 MAX_REQUEST = 16 * 1024
 """Bytes of request line and headers."""
 MAX_CONNECTIONS = 64
@@ -147,10 +149,10 @@ class Server:
         self._selector.close()
         self._listener.close()
 
-    def _patience(self) -> float | None:
+    def _patience(self) -> float:
         if not self._connections:
-            return None
-        return max(0.0, self._connections[0].deadline - time.monotonic())
+            return HEARTBEAT
+        return min(HEARTBEAT, max(0.0, self._connections[0].deadline - time.monotonic()))
 
     def _accept(self) -> None:
         try:
