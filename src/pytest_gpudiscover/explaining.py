@@ -20,7 +20,7 @@ def failures(report: Report) -> list[Rejection]:
 
 def named(rejection: Rejection) -> str:
     """Say in a few words what a rejection is about."""
-    device, variant = rejection.device, rejection.variant or "the runner"
+    device, variant = rejection.device, printable(rejection.variant, 60) or "the runner"
     if device is None:
         return variant
     name = printable(device.description or device.name or "a device without a name", 60)
@@ -31,7 +31,9 @@ def why_none(report: Report) -> str:
     """Say why no device is usable: what was tried, and what became of it."""
     lost = failures(report)
     if report.masks:
-        lines = [f"masks are set: {', '.join(f'{name}={printable(value)}' for name, value in report.masks.items())}"]
+        lines = [
+            f"masks are set: {', '.join(f'{name}={printable(value)}' for name, value in report.masks.items())}"
+        ]
     else:
         lines = []
     lines += [f"{named(rejection)}: {rejection.detail}" for rejection in lost]
