@@ -40,18 +40,13 @@ def run_in_thread(start: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     thread = threading.Thread(target=running.run, name="gpudiscover", daemon=True)
     thread.start()
     try:
-        _join(thread)
+        running.wait()
     except BaseException:
         running.cancel()
-        _join(thread)
+        running.wait()
         raise
     value: _T = running.result()
     return value
-
-
-def _join(thread: threading.Thread) -> None:
-    while thread.is_alive():
-        thread.join(0.1)  # without a timeout Windows would not see Ctrl-C
 
 
 class _Running:
@@ -60,6 +55,7 @@ class _Running:
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cancelled = threading.Event()
+        self._ended = threading.Event()
         self._error: BaseException | None = None
         self._value: Any = None
 
@@ -68,6 +64,13 @@ class _Running:
             self._value = asyncio.run(self._main())
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
             self._error = error
+        finally:
+            self._ended.set()
+
+    def wait(self) -> None:
+        # Not Thread.join: before 3.13 an interrupted join takes a running thread for one that has ended.
+        while not self._ended.wait(0.1):  # without a timeout Windows would not see Ctrl-C
+            pass
 
     async def _main(self) -> Any:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
