@@ -107,6 +107,8 @@ def clean_environment() -> dict[str, str]:
 def start(clean_environment: dict[str, str]) -> Iterator[Start]:
     """Start native runners for Vulkan, with options for Python and more variables; none outlives the test."""
     runners: list[NativeRunner] = []
+    # A shell's background job ignores Ctrl-C, and would hand that down.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start_runner(*options: str, **variables: str) -> NativeRunner:
         vulkan = {"GPUDISCOVER_DRIVER": "vulkan", "VK_LOADER_LAYERS_DISABLE": "~implicit~"}
@@ -116,6 +118,7 @@ def start(clean_environment: dict[str, str]) -> Iterator[Start]:
     yield start_runner
     for runner in runners:
         runner.kill()
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

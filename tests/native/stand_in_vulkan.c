@@ -7,7 +7,7 @@
  *   STAND_IN_BARE     set: no extensions, no UUID
  *   STAND_IN_CALLS    file to which the name of every function called is appended
  *
- * Heap 0 is the device's own, 8 GiB, of which 6 GiB are granted and 1 GiB is used; heap 1 is the system's,
+ * Memory type 0 can do everything and holds no buffers. Heap 0 is the device's own, 8 GiB, of which 6 GiB are granted and 1 GiB is used; heap 1 is the system's,
  * 16 GiB, of which more is used than granted.
  */
 #include <stdint.h>
@@ -123,8 +123,9 @@ void vkGetPhysicalDeviceProperties2(VkPhysicalDevice device, VkPhysicalDevicePro
 void vkGetPhysicalDeviceMemoryProperties2(VkPhysicalDevice device, VkPhysicalDeviceMemoryProperties2 *head) {
     NOTED();
     head->memoryProperties = (VkPhysicalDeviceMemoryProperties){
-        .memoryTypeCount = 2,
-        .memoryTypes = {{VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0},
+        .memoryTypeCount = 3,
+        .memoryTypes = {{VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT, 0},
+                        {VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0},
                         {VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT, 1}},
         .memoryHeapCount = 2,
         .memoryHeaps = {{8 * GIB, VK_MEMORY_HEAP_DEVICE_LOCAL_BIT}, {16 * GIB, 0}},
@@ -173,12 +174,13 @@ void vkDestroyBuffer(VkDevice device, VkBuffer buffer, const VkAllocationCallbac
 
 void vkGetBufferMemoryRequirements(VkDevice device, VkBuffer buffer, VkMemoryRequirements *needs) {
     NOTED();
-    *needs = (VkMemoryRequirements){((Buffer *)buffer)->size, 64, 3};
+    *needs = (VkMemoryRequirements){((Buffer *)buffer)->size, 64, 6};
 }
 
 VkResult vkAllocateMemory(VkDevice device, const VkMemoryAllocateInfo *info, const VkAllocationCallbacks *a,
                           VkDeviceMemory *memory) {
     CALLED();
+    if (info->memoryTypeIndex == 0) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
     *memory = (VkDeviceMemory)calloc(1, info->allocationSize);
     return VK_SUCCESS;
 }

@@ -15,14 +15,15 @@ from pytest_gpudiscover.native.program import listen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE = 60
+PATIENCE = 20
 INFO = b"GET /info HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 ANSWER = served.Response(200, "[]", "application/json")
 
 
 @pytest.fixture
-def address() -> Iterator[tuple[str, int]]:
-    """A server in a thread, which answers `[]`."""
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
+    """A server in a thread, which answers `[]` and is more patient than its clients."""
+    monkeypatch.setattr(served, "PATIENCE", 3600.0)
     listener = listen(0)
     server = served.Server(listener, lambda: ANSWER)
     found: tuple[str, int] = listener.getsockname()
@@ -131,4 +132,39 @@ def test_an_answer_larger_than_the_sockets_buffers_arrives_whole(
 ) -> None:
     large = "x" * 30_000_000
     monkeypatch.setattr(ANSWER, "body", large)
-    assert exchange(address, INFO).endswith(large.encode())
+    with socket.create_connection(address, timeout=PATIENCE) as client:
+        client.sendall(INFO)
+        client.recv(1, socket.MSG_PEEK)
+        for _ in range(200):
+            client.sendall(b"more, while there is no room for the answer")
+        answer = b"".join(iter(lambda: client.recv(1 << 20), b""))
+    assert answer.endswith(b"\r\n\r\n" + large.encode())
+
+
+def test_a_client_that_speaks_just_as_it_makes_room_harms_nobody() -> None:
+    listener = listen(0)
+    server = served.Server(listener, lambda: ANSWER)
+    clients = []
+    for _ in range(served.MAX_CONNECTIONS):
+        clients.append(socket.create_connection(listener.getsockname(), timeout=PATIENCE))
+        server.step()
+    clients.append(socket.create_connection(listener.getsockname(), timeout=PATIENCE))
+    clients[0].sendall(INFO)
+    server.step()
+    clients[-1].sendall(INFO)
+    server.step()
+    assert clients[-1].recv(4096).endswith(b"[]")
+    for client in clients:
+        client.close()
+    server.close()
+
+
+def test_a_port_whose_last_connection_is_fading_can_be_listened_on() -> None:
+    listener = listen(0)
+    port = listener.getsockname()[1]
+    with socket.create_connection(listener.getsockname(), timeout=PATIENCE) as client:
+        accepted, _ = listener.accept()
+        accepted.close()
+        assert client.recv(1) == b""
+    listener.close()
+    listen(port).close()

@@ -91,6 +91,7 @@ def test_whatever_was_created_is_destroyed(start: Start, stand_in: str, tmp_path
         )
         destroyed = sorted(name.replace(unmade, made) for name in called if name.startswith(f"vk{unmade}"))
         assert created == destroyed
+    assert called.count("vkUnmapMemory") == (0 if fault.startswith("vkMapMemory") else 1)
     assert called[-1] == "vkDestroyInstance"
 
 
@@ -105,7 +106,10 @@ def test_a_cpu_is_not_put_to_work_unless_the_mask_names_it(
 
 @pytest.mark.parametrize(
     ("sabotage", "wrong"),
-    [("fill", "1 of 262144 words differ, word 262143 is 0x00000bad"), ("copy", "262144 of 262144")],
+    [
+        ("fill", "1 of 262144 words differ, word 262143 is 0x00000bad"),
+        ("copy", "262144 of 262144 words differ, word 0 is 0xa5a5a5a5"),
+    ],
 )
 def test_a_device_whose_buffer_reads_back_wrong_is_unusable(
     start: Start, stand_in: str, sabotage: str, wrong: str
