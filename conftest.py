@@ -20,11 +20,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 @pytest.fixture(autouse=True)
 def _no_masks_or_proxies_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests say themselves what is set: a machine with GPUs, or behind a proxy, must give the same verdicts."""
+    """Tests say themselves what is set: a machine with GPUs, or behind a proxy, gives the same verdicts."""
+    ours = ("GPUDISCOVER_", "FAKE_RUNNER_", "OLLAMA_")
     for name in [*os.environ]:
-        if name.endswith("_VISIBLE_DEVICES") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-        elif name.startswith(("GPUDISCOVER_", "FAKE_RUNNER_", "OLLAMA_")) and name != "GPUDISCOVER_TESTS_REQUIRE":
+        masks = name.endswith("_VISIBLE_DEVICES") or name.lower().endswith("_proxy")
+        if masks or (name.startswith(ours) and name != "GPUDISCOVER_TESTS_REQUIRE"):
             monkeypatch.delenv(name)
 
 

@@ -162,12 +162,17 @@ def parse(values: object) -> Host:
 
 
 def decoded(text: str) -> object:
+    """Read a host file's text: JSON when its first character is a brace, else TOML.
+
+    Raises:
+        HostError: it is neither.
+    """
     if text.lstrip().startswith("{"):
         try:
             return json.loads(text, object_pairs_hook=_without_duplicates)
         except (ValueError, RecursionError) as error:
             raise HostError("", f"is no JSON: {error}") from error
-    import tomllib  # noqa: PLC0415 - a third of the start: only a TOML file pays for it
+    import tomllib
 
     try:
         return tomllib.loads(text)
@@ -286,7 +291,7 @@ def _two_numbers(text: str) -> tuple[int, int] | None:
 
 
 def _fault(table: Table, gpus: Mapping[str, Gpu], variants: Mapping[str, Variant]) -> PlannedFault:
-    from fake_runner.faults import VOCABULARY  # noqa: PLC0415 - a host without faults starts without it
+    from fake_runner.faults import VOCABULARY
 
     fault = VOCABULARY[table.choice("name", VOCABULARY)]
     table.place += f" ({fault.name})"

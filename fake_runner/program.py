@@ -88,7 +88,7 @@ def run(port: int, environment: Mapping[str, str]) -> int:
     script = scripts.script(host, views.asked_variant(host, environment), environment)
     if host.calls:
         record(host.calls, script.probe)
-    from fake_runner import serving  # noqa: PLC0415 - a host file that is refused needs no sockets
+    from fake_runner import serving
 
     return serving.perform(script, port)
 
@@ -120,7 +120,7 @@ def record(path: str, probe: views.Probe) -> None:
 
 def print_faults() -> int:
     """Print the vocabulary: name, phases, meaning and arguments, one fault a line."""
-    from fake_runner.faults import VOCABULARY  # noqa: PLC0415 - a host without faults starts without it
+    from fake_runner.faults import VOCABULARY
 
     width = max(map(len, VOCABULARY))
     for fault in VOCABULARY.values():

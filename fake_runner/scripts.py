@@ -160,7 +160,7 @@ def script(host: Host, variant: str, environment: Mapping[str, str]) -> Script:
     if not host.faults:
         planned.routes["/info"] = Answer(encoded(planned.entries))
         return planned
-    from fake_runner import faults  # noqa: PLC0415 - a host without faults starts without it
+    from fake_runner import faults
 
     faults.apply(faults.ENTRIES, host.faults, planned)
     planned.routes["/info"] = Answer(encoded(planned.entries))

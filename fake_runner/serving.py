@@ -66,7 +66,7 @@ def prepare(script: Script) -> None:
         if script.death.signal != "KILL":
             signal.signal(number, signal.SIG_DFL)
         if hasattr(signal, "pthread_sigmask"):
-            import resource  # noqa: PLC0415 - not on Windows, and not needed by those who live
+            import resource
 
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
             # A simulated crash must not fill the disk with genuine core dumps.

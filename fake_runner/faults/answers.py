@@ -55,7 +55,7 @@ def bad_json(script: Script, *, form: str) -> None:
 @fault(CONDUCT, "EVR", seed=whole(0, 0, 2**32), size=whole(1024, 0, 2**24))
 def random_bytes(script: Script, *, seed: int, size: int) -> None:
     """The body is `size` random bytes, the same ones for the same `seed`."""
-    import random  # noqa: PLC0415 - slow to import, and needed here only
+    import random
 
     script.answer.body = random.Random(seed).randbytes(size)  # noqa: S311 - noise, not a secret
 
@@ -141,7 +141,7 @@ def _with_value(script: Script, key: str, literal: bytes) -> bytes:
 
 def _bomb(mebibytes: int) -> bytes:
     """One gzip stream of zeros. Compressing one mebibyte is enough: its block is repeated."""
-    import zlib  # noqa: PLC0415 - needed here only
+    import zlib
 
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     zeros = bytes(2**20)

@@ -62,7 +62,7 @@ class _Running:
     def run(self) -> None:
         try:
             self._value = asyncio.run(self._main())
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+        except BaseException as error:
             self._error = error
         finally:
             self._ended.set()

@@ -73,7 +73,9 @@ async def _enumerate(call: Call) -> list[DeviceInfo]:
 def _failed_variant(variant: Variant, result: ProbeResult) -> Rejection:
     assert result.failure is not None
     failure = result.failure
-    return Rejection(phase=Phase.ENUMERATE, reason=failure.reason, detail=failure.detail, variant=variant.name)
+    return Rejection(
+        phase=Phase.ENUMERATE, reason=failure.reason, detail=failure.detail, variant=variant.name
+    )
 
 
 class _Verification:
@@ -108,7 +110,7 @@ class _Verification:
         """Leave out what a verified CUDA or ROCm device duplicates: its verification could not save it."""
         left = []
         for n in others:
-            alone, rejections = without_duplicates([*(self._listed[k] for k in kept), self._listed[n]])
+            _, rejections = without_duplicates([*(self._listed[k] for k in kept), self._listed[n]])
             mine = [rejection for rejection in rejections if rejection.device is self._listed[n]]
             self._call.recording.reject(mine)
             if not mine:
@@ -154,7 +156,9 @@ class _Verification:
         for n in wanted:
             if len(busy) >= self._limit:
                 break
-            if n not in busy and not any(may_share_card(self._listed[n], self._listed[other]) for other in busy):
+            if n not in busy and not any(
+                may_share_card(self._listed[n], self._listed[other]) for other in busy
+            ):
                 busy.append(n)
                 start.append(n)
         return start
@@ -162,16 +166,20 @@ class _Verification:
     async def _ask(self, n: int) -> ProbeResult:
         device, call = self._listed[n], self._call
         logger.debug(
-            "verifying that %s supports %s (compute %s, PCI id %s)",
+            "verifying that %s supports %s (compute %r, PCI id %r)",
             *(device.variant or device.library, device.description, device.compute, device.pci_id),
         )
         variant = self._variants[device.variant]
-        return await call.ask(Phase.VERIFY, variant, show_only([device], call.masks), call.settings.verify_timeout)
+        return await call.ask(
+            Phase.VERIFY, variant, show_only([device], call.masks), call.settings.verify_timeout
+        )
 
     def _judge(self, n: int, result: ProbeResult) -> None:
         device = self._listed[n]
         if result.failure and result.failure.exhausted and self._running:
-            self._limit = 1  # the device stays undecided, and is asked again when it has the machine for itself
+            self._limit = (
+                1  # the device stays undecided, and is asked again when it has the machine for itself
+            )
             return
         rejection = _verdict(device, result)
         self._verdicts[n] = rejection is None
@@ -219,4 +227,3 @@ def _verdict(device: DeviceInfo, result: ProbeResult) -> Rejection | None:
 def _overlap(device: DeviceInfo, serving: Mapping[DeviceID, str]) -> Rejection:
     detail = f"{serving.get(device.device_id) or 'another variant'} serves this device"
     return Rejection.of(device, Phase.OVERLAP, Reason.OVERLAP, detail)
-

@@ -56,7 +56,11 @@ class Call:
     recording: Recording
 
     async def ask(
-        self, phase: Phase, variant: Variant, changes: Mapping[str, str | None], timeout: float  # noqa: ASYNC109
+        self,
+        phase: Phase,
+        variant: Variant,
+        changes: Mapping[str, str | None],
+        timeout: float,  # noqa: ASYNC109
     ) -> ProbeResult:
         """Ask one runner.
 

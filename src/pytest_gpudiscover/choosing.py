@@ -21,8 +21,8 @@ def chosen_installation(
     """Turn what a user typed into an installation.
 
     Args:
-        runner: `native`, `ollama` (found on PATH), `fake` (the built-in simulated host), or a command line, to
-            which the arguments of the protocol are appended.
+        runner: `native`, `ollama` (found on PATH), `fake` (the built-in simulated host), or a command line,
+            to which the arguments of the protocol are appended.
         library_root: where the variants are; only for `ollama` and for a command line.
         variant: ask this variant only.
         without_variants: leave these out.
@@ -31,7 +31,9 @@ def chosen_installation(
         UsageError: a library root where there can be none, or a command line that cannot be split.
     """
     if runner in ("native", "fake") and library_root is not None:
-        raise UsageError(f"a library root goes with the runner ollama or with a command line, not with {runner}")
+        raise UsageError(
+            f"a library root goes with the runner ollama or with a command line, not with {runner}"
+        )
     if runner == "native":
         from pytest_gpudiscover.installations.native import NativeInstallation
 

@@ -39,7 +39,9 @@ class PciAddress(NamedTuple):
     function: int
 
 
-_FULL_PCI_ID = re.compile(r"(?:([0-9a-f]{1,8}):)([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-9a-f])", re.ASCII | re.IGNORECASE)
+_FULL_PCI_ID = re.compile(
+    r"(?:([0-9a-f]{1,8}):)([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-9a-f])", re.ASCII | re.IGNORECASE
+)
 _SHORT_PCI_ID = re.compile(r"([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-9a-f])", re.ASCII | re.IGNORECASE)
 
 

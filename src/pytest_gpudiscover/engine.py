@@ -30,8 +30,8 @@ DEFAULT_MAX_PARALLEL = 8
 class Discovery:
     """Finds the usable GPUs of a machine, and keeps their free memory up to date.
 
-    The first call of `devices` bootstraps, later ones refresh. Calls are serialised; all of them come from one
-    event loop at a time.
+    The first call of `devices` bootstraps, later ones refresh. Calls are serialised; all of them come from
+    one event loop at a time.
 
     Args:
         installation: what to discover with.
@@ -40,7 +40,8 @@ class Discovery:
         refresh_timeout: seconds for each runner in use, and for all refresh probes together.
         max_parallel: how many runners may live at once; None: 8.
         overlap: the overlap policy, `newest_covering` or `ollama`.
-        surroundings: the environment and platform to discover in; None: those of this process at the bootstrap.
+        surroundings: the environment and platform to discover in; None: those of this process, when it
+            bootstraps.
         observer: told whenever a probe starts or ends.
 
     Raises:
@@ -61,7 +62,9 @@ class Discovery:
     ) -> None:
         self._installation = installation
         self._settings = Settings(
-            enumerate_timeout=_default_enumerate_timeout() if enumerate_timeout is None else enumerate_timeout,
+            enumerate_timeout=_default_enumerate_timeout()
+            if enumerate_timeout is None
+            else enumerate_timeout,
             verify_timeout=verify_timeout,
             refresh_timeout=refresh_timeout,
             max_parallel=DEFAULT_MAX_PARALLEL if max_parallel is None else max_parallel,
@@ -126,9 +129,7 @@ class Discovery:
             logger.error("discovery cannot run: %s", error)  # noqa: TRY400 - the trace says no more
             raise
 
-    async def _refresh(
-        self, state: _State, runners: Iterable[ActiveRunner | None]
-    ) -> tuple[DeviceInfo, ...]:
+    async def _refresh(self, state: _State, runners: Iterable[ActiveRunner | None]) -> tuple[DeviceInfo, ...]:
         recording = Recording(state.masks.in_force, self._observer)
         devices = state.found.devices
         try:
@@ -158,7 +159,9 @@ class Discovery:
 class _State:
     """What is remembered between calls."""
 
-    def __init__(self, located: Located, surroundings: Surroundings, masks: UserMasks, found: Bootstrapped) -> None:
+    def __init__(
+        self, located: Located, surroundings: Surroundings, masks: UserMasks, found: Bootstrapped
+    ) -> None:
         self.located = located
         self.surroundings = surroundings
         self.masks = masks
@@ -178,7 +181,7 @@ class _Turns:
         if loop is not self._loop:
             if self._lock.locked():
                 raise DiscoveryInUseError(
-                    "this Discovery is busy in another event loop; give each event loop its own, or wait for the call"
+                    "this Discovery is busy in another event loop; give each its own, or wait for the call"
                 )
             self._loop, self._lock = loop, asyncio.Lock()
         async with self._lock:
@@ -198,18 +201,24 @@ def _check(settings: Settings) -> None:
         raise ValueError(f"overlap must be one of {', '.join(POLICIES)}, got {settings.overlap!r}")
 
 
-def _with_system_memory(devices: tuple[DeviceInfo, ...], surroundings: Surroundings) -> tuple[DeviceInfo, ...]:
+def _with_system_memory(
+    devices: tuple[DeviceInfo, ...], surroundings: Surroundings
+) -> tuple[DeviceInfo, ...]:
     """Correct integrated CUDA devices; the system's memory is read only when there is one."""
     if not any(needs_available_memory(device) for device in devices):
         return devices
     try:
         return with_available_memory(devices, surroundings.available_memory())
     except OSError as error:
-        logger.debug("the system's memory is not readable, integrated devices keep their own figures: %s", error)
+        logger.debug(
+            "the system's memory is not readable, integrated devices keep their own figures: %s", error
+        )
         return devices
 
 
 def _only_used(located: Located, devices: Iterable[DeviceInfo]) -> Located:
     """Remember for refreshes only the variants that serve a device."""
     used = {device.variant for device in devices}
-    return replace(located, variants=tuple(variant for variant in located.variants if variant.name in used), missing=())
+    return replace(
+        located, variants=tuple(variant for variant in located.variants if variant.name in used), missing=()
+    )

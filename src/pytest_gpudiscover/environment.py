@@ -11,7 +11,7 @@ DEEP = {"GGML_CUDA_INIT": "1"}
 """What makes a runner initialise devices deeply, so that an unsupported one crashes it now."""
 
 PHASE = "GPUDISCOVER_PHASE"
-"""Our own word to the runner which phase it serves; real ones ignore it, the fake one triggers faults by it."""
+"""Our own word to the runner which phase it serves. Real ones ignore it, the fake one heeds it."""
 
 
 def search_path_variable(system: str) -> str:

@@ -30,12 +30,8 @@ def named(rejection: Rejection) -> str:
 def why_none(report: Report) -> str:
     """Say why no device is usable: what was tried, and what became of it."""
     lost = failures(report)
-    if report.masks:
-        lines = [
-            f"masks are set: {', '.join(f'{name}={printable(value)}' for name, value in report.masks.items())}"
-        ]
-    else:
-        lines = []
+    masks = ", ".join(f"{name}={printable(value)}" for name, value in report.masks.items())
+    lines = [f"masks are set: {masks}"] if masks else []
     lines += [f"{named(rejection)}: {rejection.detail}" for rejection in lost]
     if not lost:
         lines.append(f"{count(len(report.probes), 'runner')} started, and none listed a device")
@@ -44,8 +40,9 @@ def why_none(report: Report) -> str:
 
 def in_one_line(devices: tuple[DeviceInfo, ...]) -> str:
     """Name the devices: `2 devices: CUDA NVIDIA L4 (24.0 GiB), ...`."""
-    names = (
-        f"{printable(device.library)} {printable(device.description or device.name, 60)} ({gibibytes(device.total_memory)})"
-        for device in devices
-    )
+    names = [f"{_name(device)} ({gibibytes(device.total_memory)})" for device in devices]
     return f"{count(len(devices), 'device')}: {', '.join(names)}"
+
+
+def _name(device: DeviceInfo) -> str:
+    return f"{printable(device.library)} {printable(device.description or device.name, 60)}"

@@ -26,7 +26,9 @@ VARIABLES = (CUDA, ROCR, HIP, VULKAN)
 _MAX_DIGITS = 9
 """No driver counts further; Python refuses to convert numbers of more than some thousand digits."""
 
-_UUID_PREFIXES = {"CUDA": ("GPU-", "MIG-"), "ROCm": ("GPU-",)}
+_C_NUMBER = re.compile(
+    r"\+?(?:0x([0-9a-f]{1,15})|(0[0-7]{0,20})|([1-9][0-9]{0,18}))", re.ASCII | re.IGNORECASE
+)
 
 
 def mask_variable(library: str, system: str) -> str | None:
@@ -55,23 +57,27 @@ class UserMasks:
         in_force: the variables as they were set, for the report and the log.
         tokens: by library, the entries that count, in order; a library without a mask is missing.
         system: the platform, as in `Surroundings`.
+        uncertain: whether ROCm's masks are such that only the driver knows what they show together; they are
+            then left as they are.
     """
 
     in_force: Mapping[str, str]
     tokens: Mapping[str, tuple[str, ...]]
     system: str
+    uncertain: bool = False
 
     @classmethod
     def read(cls, environment: Mapping[str, str], system: str) -> UserMasks:
         """Find the masks in an environment."""
         in_force = {name: environment[name] for name in VARIABLES if name in environment}
-        tokens = {
-            "CUDA": _entries(in_force.get(CUDA), "CUDA"),
-            "ROCm": _rocm_entries(in_force, system),
-            "Vulkan": _vulkan_entries(in_force.get(VULKAN)),
-        }
+        tokens = {"CUDA": _cuda_entries(in_force.get(CUDA)), "Vulkan": _vulkan_entries(in_force.get(VULKAN))}
+        uncertain = False
+        try:
+            tokens["ROCm"] = _rocm_entries(in_force, system)
+        except _UncertainError:
+            uncertain = True
         present = {library: entries for library, entries in tokens.items() if entries is not None}
-        return cls(in_force=in_force, tokens=present, system=system)
+        return cls(in_force=in_force, tokens=present, system=system, uncertain=uncertain)
 
     def translated(self, answer: Answer) -> Answer:
         """Note with every listed device the token that shows it, seen from outside the user's masks.
@@ -84,8 +90,9 @@ class UserMasks:
         for entry in answer.entries:
             device = entry if isinstance(entry, DeviceInfo) else entry.device
             library = device.library if device else ""
-            position = positions.setdefault(library, 0)
-            positions[library] += 1
+            # An entry whose library cannot be read may be of any library, and takes up a place in each.
+            position = positions.get(library, 0) + (positions.get("", 0) if library else 0)
+            positions[library] = positions.get(library, 0) + 1
             entries.append(self._noted(entry, position) if isinstance(entry, DeviceInfo) else entry)
         return Answer(tuple(entries))
 
@@ -107,7 +114,7 @@ class UserMasks:
         HIP counts within the list that ROCr left, and falls back to CUDA's mask. A single ROCr mask says the
         same, and leaves nothing that could hide the device a probe is masked to.
         """
-        if self.system != "linux" or not (self.in_force.keys() & {ROCR, HIP, CUDA}):
+        if self.uncertain or self.system != "linux" or not (self.in_force.keys() & {ROCR, HIP, CUDA}):
             return {}
         entries = self.tokens.get("ROCm")
         return {ROCR: None if entries is None else ",".join(entries), HIP: None, CUDA: None}
@@ -135,13 +142,13 @@ def show_only(devices: Iterable[DeviceInfo], masks: UserMasks) -> dict[str, str 
     return changes | {variable: ",".join(entries) for variable, entries in tokens.items()}
 
 
-def _entries(value: str | None, library: str) -> tuple[str, ...] | None:
-    """The entries of a mask that takes numbers and UUIDs; the first invalid one ends the list."""
+def _cuda_entries(value: str | None) -> tuple[str, ...] | None:
+    """CUDA takes numbers and UUIDs; the first other entry ends the list."""
     if value is None:
         return None
     entries: list[str] = []
     for entry in (part.strip() for part in value.split(",")):
-        if not _is_position(entry) and not entry.startswith(_UUID_PREFIXES[library]):
+        if not _is_position(entry) and not entry.startswith(("GPU-", "MIG-")):
             break
         entries.append(entry)
     return tuple(entries)
@@ -151,23 +158,66 @@ def _is_position(entry: str) -> bool:
     return is_number(entry) and len(entry) <= _MAX_DIGITS
 
 
+class _UncertainError(Exception):
+    """Two masks whose composition cannot be known without asking the driver."""
+
+
 def _rocm_entries(in_force: Mapping[str, str], system: str) -> tuple[str, ...] | None:
+    """What HIP shows within what ROCr shows; HIP counts, or names UUIDs, in the list that ROCr left.
+
+    Raises:
+        _UncertainError: HIP names a UUID and ROCr numbers, so nobody knows whether ROCr shows it.
+    """
     hip = _hip_entries(in_force.get(HIP) or in_force.get(CUDA) or None)
-    rocr = _without_repeats(_entries(in_force.get(ROCR), "ROCm")) if system == "linux" else None
+    rocr = _without_repeats(_rocr_entries(in_force.get(ROCR))) if system == "linux" else None
     if hip is None or rocr is None:
         return rocr if hip is None else hip
-    within = [int(number) for number in hip]
-    valid = next((n for n, number in enumerate(within) if number >= len(rocr)), len(within))
-    return tuple(rocr[number] for number in within[:valid])
+    composed: list[str] = []
+    for entry in hip:
+        shown = _shown_by_rocr(entry, rocr)
+        if shown is None:
+            break
+        composed.append(shown)
+    return tuple(composed)
+
+
+def _shown_by_rocr(entry: str, rocr: tuple[str, ...]) -> str | None:
+    if is_number(entry):
+        return rocr[int(entry)] if int(entry) < len(rocr) else None
+    if any(is_number(token) for token in rocr):
+        raise _UncertainError
+    return next((token for token in rocr if entry.upper().startswith(token.upper())), None)
+
+
+def _rocr_entries(value: str | None) -> tuple[str, ...] | None:
+    """ROCr takes numbers in C's notations, and UUIDs in either case; the first other entry ends the list."""
+    if value is None:
+        return None
+    entries: list[str] = []
+    for entry in (part.strip() for part in value.split(",")):
+        number = _c_number(entry)
+        if number is None and not entry.upper().startswith("GPU-"):
+            break
+        entries.append(entry if number is None else str(number))
+    return tuple(entries)
+
+
+def _c_number(text: str) -> int | None:
+    match = _C_NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    hexadecimal, octal, decimal = match.groups()
+    return int(hexadecimal, 16) if hexadecimal else int(octal, 8) if octal else int(decimal)
 
 
 def _hip_entries(value: str | None) -> tuple[str, ...] | None:
-    """HIP takes numbers only, written plainly (no blanks); the first other entry ends the list."""
+    """HIP takes numbers, written plainly (no blanks), and UUIDs; the first other entry ends the list."""
     if value is None:
         return None
     entries: list[str] = []
     for entry in value.split(","):
-        if not _is_position(entry) or entry != str(int(entry)):
+        plain = _is_position(entry) and entry == str(int(entry))
+        if not plain and not entry.startswith("GPU-"):
             break
         entries.append(entry)
     return tuple(dict.fromkeys(entries))
@@ -182,10 +232,11 @@ def _without_repeats(entries: tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 
 def _vulkan_entries(value: str | None) -> tuple[str, ...] | None:
+    """Ggml takes numbers between commas or blanks; what is no number ends the list."""
     if value is None:
         return None
     entries: list[str] = []
-    for entry in re.split(r"[,\s]+", value.strip()):
+    for entry in value.replace(",", " ").split():
         if not _is_position(entry):
             break
         entries.append(str(int(entry)))

@@ -1,4 +1,4 @@
-"""The pytest plugin: every run of pytest loads it, so that nothing here may cost anything until it is asked for."""
+"""The pytest plugin. Every run of pytest loads it: nothing here may cost anything until it is asked for."""
 
 from __future__ import annotations
 
@@ -76,9 +76,12 @@ def _library_root(config: pytest.Config) -> str | None:
     value = _value(config, "library_root")
     if not value:
         return None
-    from_ini = value == config.getini("gpudiscover_library_root")
+    from_ini = not (
+        config.getoption("gpudiscover_library_root") or os.environ.get("GPUDISCOVER_LIBRARY_ROOT")
+    )
     # A relative directory in an ini file is beside that file, wherever pytest was started.
-    return str((config.rootpath if from_ini else config.invocation_params.dir) / value)
+    beside = config.inipath.parent if from_ini and config.inipath else config.invocation_params.dir
+    return str(beside / value)
 
 
 def _seconds(value: str) -> float | None:
@@ -127,7 +130,8 @@ class _SessionDiscovery:
         from pytest_gpudiscover.errors import GpuDiscoverError
 
         try:
-            run_in_thread(self.engine.devices)
+            # Anew, should an asynchronous test have used the engine before: a refresh tells no rejections.
+            run_in_thread(lambda: self.engine.devices(rescan=True))
         except GpuDiscoverError as error:
             return error
         return self.engine.report
@@ -201,7 +205,8 @@ def gpu_discovery(pytestconfig: pytest.Config) -> Report:
     try:
         return _session_discovery(pytestconfig).report()
     except GpuDiscoverError as error:
-        pytest.fail(f"GPU discovery cannot run: {error}", pytrace=False)
+        problem = f"GPU discovery cannot run: {error}"
+    pytest.fail(problem, pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -257,5 +262,8 @@ def _host(cards: Sequence[str | FakeHost | Mapping[str, Any]]) -> FakeHost:
 
 @pytest.fixture
 def fake_gpu_host(tmp_path: Path) -> FakeGpuHosts:
-    """Build a simulated host: `host = fake_gpu_host("RTX 4090", "Radeon 780M")`, then `host.discover()`."""
+    """A function that builds simulated hosts.
+
+    `host = fake_gpu_host("RTX 4090", "Radeon 780M")`, and then for instance `host.discover()`.
+    """
     return FakeGpuHosts(tmp_path)

@@ -59,7 +59,9 @@ class Recording:
         self._probes: list[ProbeRecord] = []
         self.rejected: list[Rejection] = []
 
-    async def probe(self, prober: Prober, request: ProbeRequest, changes: Mapping[str, str | None]) -> ProbeResult:
+    async def probe(
+        self, prober: Prober, request: ProbeRequest, changes: Mapping[str, str | None]
+    ) -> ProbeResult:
         """Run one probe, and record it.
 
         Args:
@@ -67,8 +69,12 @@ class Recording:
             request: the question.
             changes: the variables that we set for it, for the log: nothing else of the environment is shown.
         """
-        logger.debug("%s: starting a runner for %s, masks %s", request.phase, request.variant.name, dict(request.mask))
-        logger.log(TRACE, "%s: environment of the runner for %s: %s", request.phase, request.variant.name, changes)
+        logger.debug(
+            "%s: starting a runner for %r, masks %s", request.phase, request.variant.name, dict(request.mask)
+        )
+        logger.log(
+            TRACE, "%s: environment of the runner for %s: %s", request.phase, request.variant.name, changes
+        )
         self._running += 1
         self._tell(request, None)
         try:
@@ -103,7 +109,9 @@ class Recording:
             if logger.isEnabledFor(TRACE):
                 logger.log(TRACE, "%s: answer: %s", where, printable(repr(result.answer), 4000))
         else:
-            logger.log(_LEVELS.get(result.failure.reason, logging.INFO), "%s: %s", where, result.failure.detail)
+            logger.log(
+                _LEVELS.get(result.failure.reason, logging.INFO), "%s: %s", where, result.failure.detail
+            )
 
     def _tell(self, request: ProbeRequest, record: ProbeRecord | None) -> None:
         if self._observer:

@@ -29,7 +29,9 @@ class ActiveRunner(Protocol):
 
 
 async def ask_runners(
-    runners: Iterable[ActiveRunner | None], devices: Sequence[DeviceInfo], timeout: float  # noqa: ASYNC109
+    runners: Iterable[ActiveRunner | None],
+    devices: Sequence[DeviceInfo],
+    timeout: float,  # noqa: ASYNC109
 ) -> dict[DeviceID, int]:
     """Ask the runners in use, until every device has a new figure.
 
@@ -49,7 +51,10 @@ async def ask_runners(
 
 
 async def _figures(
-    runner: ActiveRunner, known: set[DeviceID], free: dict[DeviceID, int], timeout: float  # noqa: ASYNC109
+    runner: ActiveRunner,
+    known: set[DeviceID],
+    free: dict[DeviceID, int],
+    timeout: float,  # noqa: ASYNC109
 ) -> dict[DeviceID, int]:
     try:
         if not known.intersection(runner.get_active_device_ids()) - free.keys():
@@ -57,12 +62,14 @@ async def _figures(
         async with asyncio.timeout(timeout):
             infos = await runner.get_device_infos()
         return {info.device_id: info.free_memory for info in infos if info.device_id in known}
-    except Exception as error:  # noqa: BLE001 - somebody else's object: whatever it does must not cost a refresh
+    except Exception as error:
         logger.info("a runner in use could not be asked for its devices: %s: %s", type(error).__name__, error)
         return {}
 
 
-async def refresh(call: Call, known: Bootstrapped, runners: Iterable[ActiveRunner | None]) -> tuple[DeviceInfo, ...]:
+async def refresh(
+    call: Call, known: Bootstrapped, runners: Iterable[ActiveRunner | None]
+) -> tuple[DeviceInfo, ...]:
     """Give the known devices their newest free memory; what cannot be refreshed is stale."""
     if call.surroundings.apple_silicon:
         return known.devices
@@ -95,10 +102,14 @@ async def _ask_variant(
         assert result.failure is not None
         failure = result.failure
         call.recording.reject(
-            [Rejection(phase=Phase.REFRESH, reason=failure.reason, detail=failure.detail, variant=variant.name)]
+            [
+                Rejection(
+                    phase=Phase.REFRESH, reason=failure.reason, detail=failure.detail, variant=variant.name
+                )
+            ]
         )
         return {}
     found = matched(kept, result.answer)
-    call.recording.reject(vanished(device) for device in found.missing)
+    call.recording.reject(vanished(device, result.answer) for device in found.missing)
     call.recording.reject(appeared(found.strangers, [*known.listed, *known.devices]))
     return dict(found.free)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pytest_gpudiscover.devices import DeviceID, DeviceInfo, is_number, pci_address
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
-from pytest_gpudiscover.selection.verdicts import same_gpu
+from pytest_gpudiscover.selection.verdicts import refusal_of, same_gpu
 from pytest_gpudiscover.wire import Answer
 
 
@@ -77,10 +77,11 @@ def updated(devices: Iterable[DeviceInfo], free: Mapping[DeviceID, int]) -> tupl
     )
 
 
-def vanished(device: DeviceInfo) -> Rejection:
-    """Report a kept device that a good answer did not list."""
+def vanished(device: DeviceInfo, answer: Answer) -> Rejection:
+    """Report a kept device that a good answer did not list, or listed in a way that had to be refused."""
     detail = "it was kept, and a good answer no longer lists it; its figures are the old ones"
-    return Rejection.of(device, Phase.REFRESH, Reason.VANISHED, detail)
+    refused = refusal_of(device, answer, Phase.REFRESH)
+    return refused or Rejection.of(device, Phase.REFRESH, Reason.VANISHED, detail)
 
 
 def appeared(strangers: Iterable[DeviceInfo], known: Collection[DeviceInfo]) -> list[Rejection]:

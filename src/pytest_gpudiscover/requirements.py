@@ -43,7 +43,9 @@ class Compute:
         if dotted := _DOTTED.fullmatch(text.strip()):
             return cls(text=text.strip(), rocm=False, level=(int(dotted.group(1)), int(dotted.group(2) or 0)))
         shown = printable(text)
-        raise RequirementError(f"{shown!r} is no compute capability: expected one such as 8.9, or gfx1030 for ROCm")
+        raise RequirementError(
+            f"{shown!r} is no compute capability: expected one such as 8.9, or gfx1030 for ROCm"
+        )
 
     def met_by(self, device: DeviceInfo) -> bool:
         """Whether a device has at least this capability; one of the other kind of library never has."""

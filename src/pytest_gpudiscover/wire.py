@@ -81,12 +81,12 @@ def parse_answer(body: bytes) -> Answer:
     """Like `parse_devices`, with the order of good and refused entries kept."""
     try:
         entries = _entries(body)
-    except _Refused as refusal:
+    except _RefusedError as refusal:
         return Answer((_whole(str(refusal)),))
     return Answer(tuple(_entry(value) for value in entries))
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Why a value, or a whole body, is not taken; its text is a sentence."""
 
 
@@ -116,15 +116,17 @@ def _entries(body: bytes) -> list[Any]:
             parse_constant=_constant,
         )
     except UnicodeDecodeError as error:
-        raise _Refused(f"the answer is not UTF-8: byte {error.start} cannot be read") from error
+        raise _RefusedError(f"the answer is not UTF-8: byte {error.start} cannot be read") from error
     except RecursionError as error:
-        raise _Refused("the answer nests deeper than any list of devices") from error
+        raise _RefusedError("the answer nests deeper than any list of devices") from error
     except ValueError as error:
-        raise _Refused(f"the answer is not JSON: {printable(str(error))}") from error
+        raise _RefusedError(f"the answer is not JSON: {printable(str(error))}") from error
     if not isinstance(value, list):
-        raise _Refused(f"expected a list of devices, got {_kind(value)}")
+        raise _RefusedError(f"expected a list of devices, got {_kind(value)}")
     if len(value) > MAX_DEVICES:
-        raise _Refused(f"the answer lists {len(value)} devices; more than {MAX_DEVICES} are not believed")
+        raise _RefusedError(
+            f"the answer lists {len(value)} devices; more than {MAX_DEVICES} are not believed"
+        )
     return value
 
 
@@ -135,12 +137,12 @@ def _integer(text: str) -> int | _HugeInteger:
 def _real(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
-        raise _Refused(f"the answer holds a number that is too large: {printable(text, 40)}")
+        raise _RefusedError(f"the answer holds a number that is too large: {printable(text, 40)}")
     return number
 
 
 def _constant(text: str) -> float:
-    raise _Refused(f"the answer is not JSON: it holds {text}")
+    raise _RefusedError(f"the answer is not JSON: it holds {text}")
 
 
 def _kind(value: object) -> str:
@@ -161,34 +163,34 @@ def _kind(value: object) -> str:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise _Refused(f"a string was expected, got {_kind(value)}")
+        raise _RefusedError(f"a string was expected, got {_kind(value)}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise _Refused("a string holds half a surrogate pair") from error
+        raise _RefusedError("a string holds half a surrogate pair") from error
     return value
 
 
 def _identifier(value: object) -> str:
     text = _text(value)
     if not text or len(text) > MAX_ID_LENGTH:
-        raise _Refused(f"an id of 1 to {MAX_ID_LENGTH} characters was expected, got {len(text)}")
+        raise _RefusedError(f"an id of 1 to {MAX_ID_LENGTH} characters was expected, got {len(text)}")
     if not text.isprintable() or any(char.isspace() or char in ",=" for char in text):
-        raise _Refused(f"an id must fit into a mask, and {printable(text)!r} does not")
+        raise _RefusedError(f"an id must fit into a mask, and {printable(text)!r} does not")
     return text
 
 
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise _Refused(f"true or false was expected, got {_kind(value)}")
+        raise _RefusedError(f"true or false was expected, got {_kind(value)}")
     return value
 
 
 def _whole_number(value: object, allowed: range) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _Refused(f"an integer was expected, got {_kind(value)}")
+        raise _RefusedError(f"an integer was expected, got {_kind(value)}")
     if value not in allowed:
-        raise _Refused(f"{value} is out of range: {allowed.start} to {allowed.stop - 1} was expected")
+        raise _RefusedError(f"{value} is out of range: {allowed.start} to {allowed.stop - 1} was expected")
     return value
 
 
@@ -206,7 +208,7 @@ def _position(value: object) -> int:
 
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise _Refused(f"a list of strings was expected, got {_kind(value)}")
+        raise _RefusedError(f"a list of strings was expected, got {_kind(value)}")
     return tuple(_text(item) for item in value)
 
 
@@ -264,7 +266,7 @@ def _fields(entry: _Object) -> tuple[dict[str, Any], list[str]]:
             continue
         try:
             fields[attribute] = read(value)
-        except _Refused as refusal:
+        except _RefusedError as refusal:
             problems.append(f"{key}: {refusal}")
     return fields, problems
 
@@ -292,7 +294,7 @@ def _unusable(entry: _Object, device: DeviceInfo) -> Rejection | None:
     words = {key.lower(): value for key, value in verdict.pairs}
     try:
         reason, detail = _text(words.get("reason", "")), _text(words.get("detail", ""))
-    except _Refused as refusal:
+    except _RefusedError as refusal:
         return _refusal(device, f"unusable: {refusal}")
     known = reason == Reason.CPU
     return Rejection.of(

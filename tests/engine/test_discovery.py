@@ -10,9 +10,9 @@ from typing import Any
 
 import psutil
 import pytest
-from machines import eight_cards
 
-from pytest_gpudiscover import DeviceInfo, Discovery, OllamaInstallation, Phase, Reason, Report, discover
+from machines import eight_cards
+from pytest_gpudiscover import Discovery, OllamaInstallation, Phase, Reason, Report, discover
 from pytest_gpudiscover.errors import DiscoveryInUseError, RunnerNotFoundError
 from pytest_gpudiscover.probing.output import TRACE
 from pytest_gpudiscover.recording import Progress
@@ -61,8 +61,8 @@ async def test_a_refresh_does_not_change_what_a_caller_holds(tmp_path: Path) -> 
 async def test_a_refresh_gives_the_surviving_card_its_own_memory_and_not_that_of_the_rejected_one(
     tmp_path: Path,
 ) -> None:
-    # The reference refreshes without a mask: there the survivor, now device 0, gets the memory of the card that
-    # was listed first and rejected.
+    # The reference refreshes without a mask: there the survivor, now device 0, gets the memory of the card
+    # that was listed first and rejected.
     rejected, survivor = "RX 6700 XT", "RX 7900 XTX"
     host = FakeHost.of(rejected, survivor).save(tmp_path / "host.json")
     discovery = Discovery(host.installation(variant="rocm"))
@@ -108,7 +108,9 @@ async def test_a_bootstrap_that_did_not_find_its_runner_is_not_done(
 
 
 async def test_a_cancelled_bootstrap_is_not_done_and_leaves_no_process(tmp_path: Path) -> None:
-    host = eight_cards().with_fault("hang_deep", variant="cuda_v13", device="card3").save(tmp_path / "host.json")
+    host = (
+        eight_cards().with_fault("hang_deep", variant="cuda_v13", device="card3").save(tmp_path / "host.json")
+    )
     hanging = asyncio.Event()
     discovery = Discovery(
         host.installation(variant="cuda_v13"),
@@ -243,18 +245,27 @@ def test_a_number_behind_the_user_s_mask_is_translated_for_the_masks_we_set() ->
     host = FakeHost.of("MI300X", "MI300X", "MI300X")
     surroundings = Surroundings(environment={"ROCR_VISIBLE_DEVICES": "2,0", "HIP_VISIBLE_DEVICES": "1"})
     report = discover(host.in_memory(variant="rocm"), surroundings=surroundings)
-    assert [(device.id, device.filtered_id, device.pci_id) for device in report.devices] == [("0", "0", "0000:01:00.0")]
+    assert [(device.id, device.filtered_id, device.pci_id) for device in report.devices] == [
+        ("0", "0", "0000:01:00.0")
+    ]
     assert [probe.mask for probe in report.probes] == [{"ROCR_VISIBLE_DEVICES": "0"}] * 2
 
 
 def test_the_log_says_what_was_done_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(TRACE, "pytest_gpudiscover")
     environment = {"API_TOKEN": "hunter2"}
-    discover(FakeHost.of("RTX 4090", "GTX 1060").in_memory(), surroundings=Surroundings(environment=environment))
+    discover(
+        FakeHost.of("RTX 4090", "GTX 1060").in_memory(), surroundings=Surroundings(environment=environment)
+    )
     assert "hunter2" not in caplog.text
     said = {record.levelname if record.levelno != TRACE else "TRACE" for record in caplog.records}
     assert said >= {"INFO", "DEBUG", "TRACE"}
-    for words in ("discovering available GPUs", "verifying that", "dropping duplicate", "supported GPU library"):
+    for words in (
+        "discovering available GPUs",
+        "verifying that",
+        "dropping duplicate",
+        "supported GPU library",
+    ):
         assert words in caplog.text
 
 
@@ -296,5 +307,3 @@ def test_every_listed_device_is_kept_or_rejected(tmp_path: Path) -> None:
     report = discover(host.in_memory())
     listed = sum(len(variant["devices"]) for variant in host.document["variant"].values())
     assert len(report.devices) + len([r for r in report.rejected if r.device]) == listed
-
-

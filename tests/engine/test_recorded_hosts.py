@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import as_fake_host, vector_hosts, verdicts
 
+from machines import as_fake_host, vector_hosts, verdicts
 from pytest_gpudiscover import Report, discover
 
 HOSTS = [pytest.param(host, id=f"host-{n}") for n, host in enumerate(vector_hosts())]

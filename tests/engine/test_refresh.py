@@ -1,4 +1,4 @@
-"""Refresh: runners in use first, then one masked probe per variant; what cannot be matched keeps its figure."""
+"""Refresh: runners in use first, then one masked probe per variant; what has no match keeps its figure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ async def bootstrapped(*cards: str, **options: Any) -> tuple[Discovery, tuple[De
 
 
 def reporting(*devices: DeviceInfo, free: int) -> Runner:
-    return Runner([d.device_id for d in devices], [replace(d, free_memory=free, total_memory=1) for d in devices])
+    return Runner(
+        [d.device_id for d in devices], [replace(d, free_memory=free, total_memory=1) for d in devices]
+    )
 
 
 async def test_a_runner_in_use_spares_the_probe_and_changes_only_the_free_memory() -> None:
@@ -94,8 +96,13 @@ async def test_a_variant_that_fails_leaves_its_devices_stale_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = FakeHost.of("RTX 4090", "MI300X")
-    discovery = await refreshed(host, host.with_fault("exit_early", variant="cuda_v13", phase="refresh"), tmp_path)
-    assert [(device.library, device.stale) for device in discovery.report.devices] == [("CUDA", True), ("ROCm", False)]
+    discovery = await refreshed(
+        host, host.with_fault("exit_early", variant="cuda_v13", phase="refresh"), tmp_path
+    )
+    assert [(device.library, device.stale) for device in discovery.report.devices] == [
+        ("CUDA", True),
+        ("ROCm", False),
+    ]
     assert [device.free_memory for device in discovery.report.devices] == [24 * GIB, 192 * GIB]
     assert [(r.variant, r.phase, r.reason) for r in discovery.report.rejected] == [
         ("cuda_v13", Phase.REFRESH, Reason.EXITED)
@@ -127,9 +134,9 @@ async def test_a_stranger_is_reported_and_inherits_nobody_s_figures(tmp_path: Pa
     before = FakeHost({"gpu": [one], "variant": {"rocm": {"library": "ROCm", "devices": ["one"]}}})
     swapped = FakeHost({"gpu": [two], "variant": {"rocm": {"library": "ROCm", "devices": ["two"]}}})
     discovery = await refreshed(before, swapped, tmp_path)
-    assert [(device.description, device.free_memory, device.stale) for device in discovery.report.devices] == [
-        ("One", 8 * GIB, True)
-    ]
+    assert [
+        (device.description, device.free_memory, device.stale) for device in discovery.report.devices
+    ] == [("One", 8 * GIB, True)]
     assert [(r.reason, r.description) for r in discovery.report.rejected] == [
         (Reason.VANISHED, "One"),
         (Reason.APPEARED, "Two"),

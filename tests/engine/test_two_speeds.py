@@ -6,15 +6,22 @@ from pathlib import Path
 
 import psutil
 import pytest
-from machines import verdicts
 
 from fake_runner.faults import VOCABULARY
+from machines import verdicts
 from pytest_gpudiscover import Phase, Reason, Report, discover
 from pytest_gpudiscover.simulation import FakeHost
 
 SLOW = {"never_bind", "stop_self", "accept_silent", "hang_deep", "slow_headers", "drip"}
 """These end at the deadline, which is short for them; the others never come near a deadline."""
-HARMLESS = {"ignore_sigterm", "stderr_flood", "grandchild_holds_pipe", "slow_start", "reorder", "mask_ignored"}
+HARMLESS = {
+    "ignore_sigterm",
+    "stderr_flood",
+    "grandchild_holds_pipe",
+    "slow_start",
+    "reorder",
+    "mask_ignored",
+}
 """These cost no device."""
 PHASES = {"E": Phase.ENUMERATE, "V": Phase.VERIFY, "S": Phase.ENUMERATE}
 CELLS = [
@@ -53,5 +60,3 @@ def test_a_fault_has_one_verdict_gives_a_reason_and_spares_the_other_library(
     assert bool(lost) != (name in HARMLESS)
     assert all(rejection.detail and isinstance(rejection.reason, Reason) for rejection in lost)
     assert not psutil.Process().children(recursive=True)
-
-

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from itertools import combinations
+from pathlib import Path
 
 import pytest
-from machines import eight_cards
 
+from machines import eight_cards
 from pytest_gpudiscover import Phase, Reason, Report, discover
 from pytest_gpudiscover.reports import ProbeRecord
 from pytest_gpudiscover.simulation import FakeHost
@@ -60,18 +60,26 @@ def test_vulkan_is_verified_last_and_only_where_neither_cuda_nor_rocm_serves_the
 @pytest.mark.parametrize("limit", [1, 3])
 def test_no_more_runners_live_at_once_than_allowed(limit: int) -> None:
     alive: list[int] = []
-    discover(eight_cards().in_memory(), max_parallel=limit, observer=lambda progress: alive.append(progress.running))
+    discover(
+        eight_cards().in_memory(),
+        max_parallel=limit,
+        observer=lambda progress: alive.append(progress.running),
+    )
     assert max(alive) == limit
 
 
 def test_eight_runners_live_at_once_by_default() -> None:
     alive: list[int] = []
-    discover(eight_cards().in_memory(), overlap="ollama", observer=lambda progress: alive.append(progress.running))
+    discover(
+        eight_cards().in_memory(), overlap="ollama", observer=lambda progress: alive.append(progress.running)
+    )
     assert max(alive) == 8
 
 
 def test_one_card_is_never_initialised_by_two_runners_at_once() -> None:
-    report = discover(eight_cards(fault=[{"name": "slow_start", "seconds": 0.01}]).in_memory(), overlap="ollama")
+    report = discover(
+        eight_cards(fault=[{"name": "slow_start", "seconds": 0.01}]).in_memory(), overlap="ollama"
+    )
     probes = [probe for probe in report.probes if probe.phase is Phase.VERIFY]
     pairs = [pair for pair in combinations(probes, 2) if pair[0].mask == pair[1].mask]
     assert len(pairs) == 8
@@ -87,10 +95,14 @@ def test_a_device_that_hangs_is_dropped_alone_at_its_own_deadline() -> None:
 
 
 def test_a_variant_that_hangs_costs_only_itself() -> None:
-    host = FakeHost.of("RTX 4090", "RX 7900 XTX").with_fault("never_bind", variant="cuda_v13", phase="enumerate")
+    host = FakeHost.of("RTX 4090", "RX 7900 XTX").with_fault(
+        "never_bind", variant="cuda_v13", phase="enumerate"
+    )
     report = discover(host.in_memory(), enumerate_timeout=0.2)
     assert {device.library for device in report.devices} == {"CUDA", "ROCm"}
-    assert [(r.variant, r.reason) for r in report.rejected if r.device is None] == [("cuda_v13", Reason.TIMEOUT)]
+    assert [(r.variant, r.reason) for r in report.rejected if r.device is None] == [
+        ("cuda_v13", Reason.TIMEOUT)
+    ]
 
 
 def test_a_device_that_is_shown_beside_others_is_kept() -> None:
@@ -100,7 +112,13 @@ def test_a_device_that_is_shown_beside_others_is_kept() -> None:
 
 def test_the_same_machine_gives_the_same_report_whatever_order_the_answers_come_in() -> None:
     faults = [{"name": "crash_deep", "device": f"card{n}"} for n in (2, 5)]
-    late = {"name": "slow_start", "variant": "cuda_v13", "device": "card2", "phase": "verify", "seconds": 0.05}
+    late = {
+        "name": "slow_start",
+        "variant": "cuda_v13",
+        "device": "card2",
+        "phase": "verify",
+        "seconds": 0.05,
+    }
     hosts = [eight_cards(fault=faults), eight_cards(fault=[*faults, late])]
     one, other = (discover(host.in_memory()) for host in hosts)
     assert (one.devices, one.rejected) == (other.devices, other.rejected)

@@ -68,7 +68,9 @@ def test_without_a_mask_a_cpu_is_rejected_and_said_to_be_one(
     assert "is a CPU" in rejection["detail"]
 
 
-def test_a_device_that_computes_wrongly_is_rejected_with_what_went_wrong(discovered: Discover, stand_in: str) -> None:
+def test_a_device_that_computes_wrongly_is_rejected_with_what_went_wrong(
+    discovered: Discover, stand_in: str
+) -> None:
     card = {"LD_LIBRARY_PATH": stand_in, "STAND_IN_DEVICES": "discrete"}
     assert [device.pci_id for device in discovered(**card).devices] == ["0001:c1:1f.7"]
     report = discovered(**card, STAND_IN_SABOTAGE="fill")
@@ -101,12 +103,16 @@ def test_a_driver_that_crashes_is_named_with_its_signal_and_costs_only_its_own_p
 def test_a_driver_that_hangs_is_given_up_at_the_deadline(
     discovered: Discover, driver_file: Callable[[str], str]
 ) -> None:
-    hanging = driver_file("#include <unistd.h>\n__attribute__((constructor)) void hang(void) { for (;;) pause(); }")
+    hanging = driver_file(
+        "#include <unistd.h>\n__attribute__((constructor)) void hang(void) { for (;;) pause(); }"
+    )
     report = discovered(timeout=1, VK_DRIVER_FILES=hanging)
     assert [(r.variant, r.reason) for r in report.rejected] == [("vulkan", Reason.TIMEOUT)]
 
 
-@pytest.mark.parametrize("source", ["int unrelated;", "int vk_icdNegotiateLoaderICDInterfaceVersion(void *v) { return -3; }"])
+@pytest.mark.parametrize(
+    "source", ["int unrelated;", "int vk_icdNegotiateLoaderICDInterfaceVersion(void *v) { return -3; }"]
+)
 def test_a_driver_that_refuses_is_an_error_in_the_runner_s_words(
     discovered: Discover, driver_file: Callable[[str], str], source: str
 ) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runners import DEVICE, library_tree, write_runner
 
 from pytest_gpudiscover import OllamaInstallation, Phase, Reason, Report, discover
 from pytest_gpudiscover.probing import ProbeRequest, ProbeResult, asking
@@ -23,13 +22,17 @@ from pytest_gpudiscover.probing.asking import HttpInfo
 from pytest_gpudiscover.probing.ports import LOOPBACK, free_port
 from pytest_gpudiscover.probing.runners import RunnerProber
 from pytest_gpudiscover.variants import Variant
+from runners import DEVICE, library_tree, write_runner
 
 
-async def probe(command: list[str], *ports: int, timeout: float = 20) -> ProbeResult:
+async def probe(command: list[str], *ports: int, patience: float = 20) -> ProbeResult:
     """Ask a runner once; it is given these ports first, then free ones."""
     queue = list(ports)
     request = ProbeRequest(
-        phase=Phase.ENUMERATE, variant=Variant(name="cuda_v13"), environment=dict(os.environ), timeout=timeout
+        phase=Phase.ENUMERATE,
+        variant=Variant(name="cuda_v13"),
+        environment=dict(os.environ),
+        timeout=patience,
     )
     async with AsyncExitStack() as stack:
         prober = RunnerProber(
@@ -85,7 +88,9 @@ async def test_a_runner_that_dies_silently_while_another_program_has_its_port_is
     assert ids(result) == ["GPU-a"]
 
 
-async def test_a_port_that_is_bound_and_does_not_listen_is_noticed_from_what_the_runner_says(tmp_path: Path) -> None:
+async def test_a_port_that_is_bound_and_does_not_listen_is_noticed_from_what_the_runner_says(
+    tmp_path: Path,
+) -> None:
     with socket.socket() as holder:
         holder.bind((LOOPBACK, 0))
         result = await probe(write_runner(tmp_path, "serve(OK)"), holder.getsockname()[1])
@@ -116,7 +121,7 @@ async def test_a_client_that_reaches_itself_has_not_reached_a_runner(monkeypatch
             super().__init__(*arguments)
             self.bind((LOOPBACK, port))
 
-    monkeypatch.setattr(asking.socket, "socket", OwnPort)
+    monkeypatch.setattr("pytest_gpudiscover.probing.asking.socket.socket", OwnPort)
     assert await asking._try(port) is None
 
 
@@ -125,7 +130,7 @@ async def test_a_runner_that_says_503_is_asked_again_until_it_answers(tmp_path: 
 
 
 async def test_a_runner_that_says_503_for_ever_is_out_of_time(tmp_path: Path) -> None:
-    assert reason(await probe(write_runner(tmp_path, "serve(status(503))"), timeout=0.6)) is Reason.TIMEOUT
+    assert reason(await probe(write_runner(tmp_path, "serve(status(503))"), patience=0.6)) is Reason.TIMEOUT
 
 
 @pytest.mark.parametrize("bad", ["OK[:-9]", "b''", "OK.replace(b'[', b'(')"], ids=["cut", "empty", "no-json"])
@@ -142,7 +147,9 @@ async def test_a_third_bad_answer_is_the_last(tmp_path: Path, bad: str) -> None:
 
 
 async def test_an_answer_without_a_length_ends_with_the_connection(tmp_path: Path) -> None:
-    assert ids(await probe(write_runner(tmp_path, "serve(b'HTTP/1.0 200 OK\\r\\n\\r\\n' + BODY)"))) == ["GPU-a"]
+    assert ids(await probe(write_runner(tmp_path, "serve(b'HTTP/1.0 200 OK\\r\\n\\r\\n' + BODY)"))) == [
+        "GPU-a"
+    ]
 
 
 async def test_a_runner_that_ends_cleanly_after_its_answer_has_answered(tmp_path: Path) -> None:
@@ -175,7 +182,7 @@ async def test_a_runner_behind_a_wrapper_is_found_to_listen(tmp_path: Path) -> N
 
 
 async def test_a_deadline_names_the_phase_that_ran_out_of_time(tmp_path: Path) -> None:
-    result = await probe(write_runner(tmp_path, "listen(); import time; time.sleep(3600)"), timeout=0.6)
+    result = await probe(write_runner(tmp_path, "listen(); import time; time.sleep(3600)"), patience=0.6)
     assert result.failure is not None
     assert result.failure.detail == "listing the devices took longer than 0.6 s"
     assert result.ready is None
@@ -213,10 +220,20 @@ def test_neither_a_home_nor_a_writable_temporary_directory_is_needed(tmp_path: P
         "from pytest_gpudiscover import OllamaInstallation, discover\n"
         f"print(len(discover(OllamaInstallation({command!r}, {str(root)!r})).devices))"
     )
-    environment = {**os.environ, "TMPDIR": "/proc", "TEMP": "/proc", "TMP": "/proc", "PYTHONPATH": ":".join(sys.path)}
+    environment = {
+        **os.environ,
+        "TMPDIR": "/proc",
+        "TEMP": "/proc",
+        "TMP": "/proc",
+        "PYTHONPATH": ":".join(sys.path),
+    }
     environment.pop("HOME", None)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], env=environment, cwd="/proc", capture_output=True, text=True
+        [sys.executable, "-W", "error", "-c", program],
+        env=environment,
+        cwd="/proc",
+        capture_output=True,
+        text=True,
     )
     assert (done.stdout, done.stderr) == ("1\n", "")
 

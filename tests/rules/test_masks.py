@@ -300,3 +300,45 @@ def test_odd_masks_never_raise_and_never_hide_what_a_probe_shows(
         assert variable is None or shown[variable] == mask_token(one) != ""
         assert {name for name, value in shown.items() if value is not None} <= {variable}
     enumerate_masks("rocm", masks)
+
+
+def rocm_masks(**environment: str) -> UserMasks:
+    return UserMasks.read({f"{name}_VISIBLE_DEVICES": value for name, value in environment.items()}, "linux")
+
+
+def test_hips_uuids_are_passed_on_to_rocr() -> None:
+    masks = rocm_masks(HIP="GPU-1a2b,0")
+    assert masks.composed_for_rocm()["ROCR_VISIBLE_DEVICES"] == "GPU-1a2b,0"
+
+
+def test_hips_uuids_within_rocrs_uuids_are_those_that_both_show() -> None:
+    assert rocm_masks(ROCR="gpu-1a,GPU-77", HIP="GPU-77ff").tokens["ROCm"] == ("GPU-77",)
+    assert rocm_masks(ROCR="gpu-1a,GPU-77", HIP="GPU-99").tokens["ROCm"] == ()
+
+
+def test_masks_that_only_the_driver_can_compose_are_left_as_they_are() -> None:
+    masks = rocm_masks(ROCR="0,1", HIP="GPU-1a2b")
+    assert masks.uncertain
+    assert masks.composed_for_rocm() == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "numbers"), [("0x1,+2", ("1", "2")), ("012,08,1", ("10",)), ("gpu-a,1", ("gpu-a", "1"))]
+)
+def test_rocr_reads_the_numbers_of_c_and_uuids_in_either_case(value: str, numbers: tuple[str, ...]) -> None:
+    assert rocm_masks(ROCR=value).tokens["ROCm"] == numbers
+
+
+@pytest.mark.parametrize("value", ["1 0", ",1,,0", " 1,0 ,"])
+def test_vulkans_numbers_stand_between_commas_or_blanks(value: str) -> None:
+    assert UserMasks.read({"GGML_VK_VISIBLE_DEVICES": value}, "linux").tokens["Vulkan"] == ("1", "0")
+
+
+def test_an_entry_of_no_readable_library_takes_up_a_place() -> None:
+    refused = Rejection.of(
+        DeviceInfo(id="", library=""), Phase.ENUMERATE, Reason.BAD_DEVICE, "a device must be an object"
+    )
+    device = DeviceInfo(id="uuid", library="Vulkan")
+    masks = UserMasks.read({}, "linux")
+    (listed,) = masks.translated(Answer((refused, device))).devices
+    assert listed.index == 1

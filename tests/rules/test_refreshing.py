@@ -106,7 +106,19 @@ def test_a_device_that_a_good_answer_leaves_out_is_missing() -> None:
     kept = [card("GPU-a"), card("GPU-b")]
     found = matched(kept, Answer((card("GPU-b"),)))
     assert found.missing == (kept[0],)
-    assert (vanished(kept[0]).phase, vanished(kept[0]).reason) == (Phase.REFRESH, Reason.VANISHED)
+    rejection = vanished(kept[0], Answer())
+    assert (rejection.phase, rejection.reason) == (Phase.REFRESH, Reason.VANISHED)
+
+
+def test_a_device_that_a_good_answer_lists_badly_is_rejected_with_that_reason() -> None:
+    device = DeviceInfo(id="GPU-a", library="CUDA", variant="cuda_v13")
+    refused = Rejection.of(device, Phase.ENUMERATE, Reason.BAD_DEVICE, "free_memory: an integer was expected")
+    rejection = vanished(device, Answer((refused,)))
+    assert (rejection.phase, rejection.reason, rejection.detail) == (
+        Phase.REFRESH,
+        Reason.BAD_DEVICE,
+        "free_memory: an integer was expected",
+    )
 
 
 def test_a_stranger_inherits_nobodys_figures() -> None:

@@ -46,7 +46,9 @@ def _view(card: str, wire: dict[str, Any]) -> dict[str, Any]:
         "pci_id": wire["pci_id"],
         "total_memory": wire["total_memory"],
         "free_memory": wire["free_memory"],
-        "compute": "gfx1030" if wire["backend"] == "ROCm" else f"{wire['ComputeMajor']}.{wire['ComputeMinor']}",
+        "compute": "gfx1030"
+        if wire["backend"] == "ROCm"
+        else f"{wire['ComputeMajor']}.{wire['ComputeMinor']}",
         "driver": f"{wire['driver_major']}.0",
         "integrated": wire["integration"],
     }
@@ -63,8 +65,10 @@ def eight_cards(**overrides: Any) -> FakeHost:
     return FakeHost({"gpu": gpus, "variant": {"cuda_v12": variant, "cuda_v13": variant}, **overrides})
 
 
-def verdicts(report: Report) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+def verdicts(report: Report) -> tuple[object, object]:
     """What a report says that must not depend on how the runners were started: devices and rejections."""
-    devices = [(d.library, d.id, d.filtered_id, d.description, d.variant, d.free_memory) for d in report.devices]
+    devices = [
+        (d.library, d.id, d.filtered_id, d.description, d.variant, d.free_memory) for d in report.devices
+    ]
     rejected = [(r.phase, r.reason, r.variant, r.library, r.id) for r in report.rejected]
     return devices, rejected

@@ -23,7 +23,9 @@ def root_candidates(executable: str, working_directory: str, system: str) -> lis
         system: `linux`, `win32` or `darwin`.
     """
     beside = pure_path(executable, system).parent
-    installed = {"win32": beside / "lib" / "ollama", "darwin": beside}.get(system, beside.parent / "lib" / "ollama")
+    installed = {"win32": beside / "lib" / "ollama", "darwin": beside}.get(
+        system, beside.parent / "lib" / "ollama"
+    )
     build = PurePosixPath("build/lib/ollama")
     candidates = [installed, beside / build]
     if working_directory:
@@ -40,5 +42,7 @@ def variant_names(files: Mapping[str, Iterable[str]], system: str) -> list[str]:
     """
     fold = str.lower if system == "win32" else str
     return [
-        directory for directory, names in files.items() if any(fnmatch.fnmatchcase(fold(n), _LIBRARY_FILES) for n in names)
+        directory
+        for directory, names in files.items()
+        if any(fnmatch.fnmatchcase(fold(n), _LIBRARY_FILES) for n in names)
     ]

@@ -42,17 +42,25 @@ class NativeInstallation:
             VariantNotFoundError: a variant that was named does not exist.
         """
         if not sys.executable:
-            raise RunnerNotFoundError("python", "this interpreter does not know its own path, so it cannot start a runner")
+            raise RunnerNotFoundError(
+                "python", "this interpreter does not know its own path, so it cannot start a runner"
+            )
         absent = {
             name: sentence
             for name, driver in DRIVERS.items()
-            if (sentence := absence(driver, platform=surroundings.system, environment=surroundings.environment))
+            if (
+                sentence := absence(
+                    driver, platform=surroundings.system, environment=surroundings.environment
+                )
+            )
         }
         return Located(
             # Isolated: neither the working directory nor PYTHONPATH can put a module in the runner's way.
             command=(sys.executable, "-I", str(_PROGRAM)),
             variants=ordered(
-                Variant(name=name, environment={DRIVER_VARIABLE: name}) for name in DRIVERS if name not in absent
+                Variant(name=name, environment={DRIVER_VARIABLE: name})
+                for name in DRIVERS
+                if name not in absent
             ),
             missing=tuple(
                 Rejection(phase=Phase.ENUMERATE, reason=Reason.DRIVER_MISSING, detail=sentence, variant=name)

@@ -1,7 +1,7 @@
 """How a runner is asked, once it has been started.
 
-Ollama up to 0.2x and our own runners answer `GET /info`. Another way, such as one JSON object on stdout, is one
-more implementation of `Asking`.
+Ollama up to 0.2x and our own runners answer `GET /info`. Another way, such as one JSON object on stdout, is
+one more implementation of `Asking`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _POLL_FIRST, _POLL_LAST = 0.001, 0.010
 _ASK_AGAIN = 0.05
 """Seconds until a runner that answered 503 is asked again."""
 _LAST_WORDS = 0.25
-"""Seconds that a runner has to close its connection, and the kernel to report the death behind a broken one."""
+"""Seconds that a runner has to close its connection, and the kernel to report a death behind it."""
 _AFTER_EXIT = 1.0
 """Seconds that an answer may still take once its runner is gone: what was sent is on its way."""
 _MAX_BAD_ANSWERS = 3

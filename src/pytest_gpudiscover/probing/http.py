@@ -37,7 +37,9 @@ async def get(connected: socket.socket, path: str) -> Response:
             ready = asyncio.get_running_loop().time()
             return Response(response.status_code, await _body(response), ready)
     except (httpcore.ReadError, httpcore.WriteError) as error:
-        raise BadResponseError(f"the connection broke: {_said(error)}", ready=ready, cut_short=True) from error
+        raise BadResponseError(
+            f"the connection broke: {_said(error)}", ready=ready, cut_short=True
+        ) from error
     except httpcore.RemoteProtocolError as error:
         detail = f"the answer is not complete HTTP: {_said(error)}"
         raise BadResponseError(detail, ready=ready, cut_short=True) from error

@@ -16,6 +16,6 @@ def launcher() -> Launcher:
     """
     if os.name == "posix" and sys.executable:
         return KeeperLauncher()
-    from pytest_gpudiscover.probing.direct import DirectLauncher  # noqa: PLC0415 -- psutil, for it alone
+    from pytest_gpudiscover.probing.direct import DirectLauncher
 
     return DirectLauncher()

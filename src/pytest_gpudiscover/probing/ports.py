@@ -31,8 +31,8 @@ def owns(pid: int, port: int) -> bool:
 
     try:
         runner = psutil.Process(pid)
-        # Walking the process tree is the slow part, and a runner that listens itself is the ordinary case.
-        # The last look is for one that was just accepting, and closing what it listened with, during the first.
+        # Walking the process tree is slow, and a runner that listens itself is the ordinary case.
+        # The last look is for one that was accepting, and closing what it listened with, during the first.
         return (
             _has_socket(runner, port)
             or any(_has_socket(child, port) for child in runner.children(recursive=True))
@@ -47,7 +47,7 @@ def owns(pid: int, port: int) -> bool:
 def _has_socket(process: psutil.Process, port: int) -> bool:
     # Reading a table costs milliseconds; a runner that takes IPv6 as well is found in the second one.
     return any(
-        connection.laddr and connection.laddr.port == port
+        getattr(connection.laddr, "port", None) == port
         for kind in ("tcp4", "tcp6")
         for connection in process.net_connections(kind=kind)
     )

@@ -65,7 +65,7 @@ class RunnerProber:
                 return ended.result(request, started)
         failure = Failure(
             reason=Reason.PORT_TAKEN,
-            detail=f"{_MAX_STARTS} ports in a row were taken by other programs before the runner could bind them",
+            detail=f"{_MAX_STARTS} ports in a row were taken by other programs before the runner bound them",
         )
         return ended.result(request, started, failure)
 
@@ -75,7 +75,9 @@ class RunnerProber:
         reply, failure, ready, port_taken = None, None, None, False
         try:
             async with asyncio.timeout_at(deadline):
-                process = await self._launch([*self._command, *self._asking.arguments(port)], request.environment)
+                process = await self._launch(
+                    [*self._command, *self._asking.arguments(port)], request.environment
+                )
                 reply = await self._asking.ask(process, port)
                 ready = reply.ready
         except AskError as error:
@@ -89,7 +91,9 @@ class RunnerProber:
         finally:
             own = await process.end() if process else None
         stderr = process.stderr if process else ""
-        return _Ended(reply=reply, failure=failure, ready=ready, port_taken=port_taken, exit=own, stderr=stderr)
+        return _Ended(
+            reply=reply, failure=failure, ready=ready, port_taken=port_taken, exit=own, stderr=stderr
+        )
 
     async def _launch(self, command: Sequence[str], environment: Mapping[str, str]) -> RunnerProcess:
         async with self._opening:
@@ -136,13 +140,21 @@ class _Ended:
         """The runner's own end as a failure: only a clean exit after a complete answer is none."""
         if self.exit is None:
             return None
-        when = "after its answer" if self.reply else "in the middle of its answer" if self.ready else "before it answered"
+        when = (
+            "after its answer"
+            if self.reply
+            else "in the middle of its answer"
+            if self.ready
+            else "before it answered"
+        )
         if self.exit.signal:
             return Failure(reason=Reason.CRASHED, detail=f"the runner was ended by {self.exit.signal} {when}")
         if self.reply and self.exit.code == 0:
             return None
         said = f"; it said: {printable(last)}" if (last := _last_line(self.stderr)) else ""
-        return Failure(reason=Reason.EXITED, detail=f"the runner ended with code {self.exit.code} {when}{said}")
+        return Failure(
+            reason=Reason.EXITED, detail=f"the runner ended with code {self.exit.code} {when}{said}"
+        )
 
 
 def _last_line(text: str) -> str:

@@ -49,13 +49,13 @@ def _duplicate(loser: DeviceInfo, winner: DeviceInfo) -> Rejection:
 def without_repeats(entries: Iterable[DeviceInfo | Rejection]) -> list[DeviceInfo | Rejection]:
     """Refuse the second device of one answer that has the library and the id of an earlier one.
 
-    No mask could tell the two apart.
+    Nothing tells the two apart.
     """
     seen = set()
     result: list[DeviceInfo | Rejection] = []
     for entry in entries:
         if isinstance(entry, DeviceInfo) and entry.device_id in seen:
-            detail = f"the runner lists {_named(entry)} twice, so no mask could tell the two apart"
+            detail = f"the runner lists {_named(entry)} twice, so that nothing tells the two apart"
             result.append(Rejection.of(entry, Phase.ENUMERATE, Reason.DUPLICATE, detail))
             continue
         if isinstance(entry, DeviceInfo):

@@ -73,4 +73,6 @@ def _dropped_by_ollama(indexes: _Indexes) -> Iterator[int]:
             break
     for variant in order:
         if variant != preferred:
-            yield from (index for device_id, index in indexes[variant].items() if device_id in indexes[preferred])
+            yield from (
+                index for device_id, index in indexes[variant].items() if device_id in indexes[preferred]
+            )

@@ -1,4 +1,4 @@
-"""Planning: which device to verify next, so that no probe is started whose answer cannot change the result."""
+"""Planning: what to verify next, so that no probe is started whose answer cannot change the result."""
 
 from __future__ import annotations
 

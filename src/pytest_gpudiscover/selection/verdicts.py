@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pytest_gpudiscover.devices import DeviceInfo, is_number, pci_address
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
@@ -36,19 +36,23 @@ def verdict(device: DeviceInfo, answer: Answer) -> Rejection | None:
     """
     if any(same_gpu(device, listed) for listed in answer.devices):
         return None
-    refused = next(iter(_about(device, answer.rejections)), None)
-    if refused is not None:
-        return Rejection.of(device, Phase.VERIFY, refused.reason, refused.detail)
+    if own := refusal_of(device, answer, Phase.VERIFY):
+        return own
     others = answer.devices
     if not others:
         detail = "asked for this device alone, with deep initialisation, the runner listed nothing"
         return Rejection.of(device, Phase.VERIFY, Reason.NOT_LISTED, detail)
-    detail = f"asked for this device alone, the runner listed {count(len(others), 'other device')}: {_names(others)}"
+    found = f"{count(len(others), 'other device')}: {_names(others)}"
+    detail = f"asked for this device alone, the runner listed {found}"
     return Rejection.of(device, Phase.VERIFY, Reason.MASK_IGNORED, detail)
 
 
-def _about(device: DeviceInfo, rejections: Iterable[Rejection]) -> Iterable[Rejection]:
-    return (refusal for refusal in rejections if refusal.device and same_gpu(device, refusal.device))
+def refusal_of(device: DeviceInfo, answer: Answer, phase: Phase) -> Rejection | None:
+    """The reason that an answer's refused entry for this very device gives, if it has one."""
+    for refused in answer.rejections:
+        if refused.device and same_gpu(device, refused.device):
+            return Rejection.of(device, phase, refused.reason, refused.detail)
+    return None
 
 
 def _names(devices: Sequence[DeviceInfo]) -> str:

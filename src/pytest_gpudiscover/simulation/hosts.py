@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import os
 
     from pytest_gpudiscover.reports import Report
-    from pytest_gpudiscover.simulation.installation import FakeInstallation
     from pytest_gpudiscover.simulation.in_memory import InMemoryInstallation
+    from pytest_gpudiscover.simulation.installation import FakeInstallation
 
 FAKE_RUNNER = Path(fake_runner.__file__).parent
 """The fake runner's program: started by path."""
@@ -65,11 +65,12 @@ class FakeHost:
     """
 
     document: Mapping[str, Any]
-    _place: _Place = field(default_factory=lambda: _Place(), init=False, repr=False, compare=False)
+    _place: _Place = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what no runner could act out, and keep a copy that nobody else changes."""
         object.__setattr__(self, "document", copy.deepcopy(dict(self.document)))
+        object.__setattr__(self, "_place", _Place())
         self.checked()
 
     @classmethod
@@ -126,7 +127,9 @@ class FakeHost:
             HostFileError: this host was neither saved nor loaded.
         """
         if self._place.path is None:
-            raise HostFileError("this host has no file yet: save(path) it before real processes are to read it")
+            raise HostFileError(
+                "this host has no file yet: save(path) it before real processes are to read it"
+            )
         return self._place.path
 
     @property
@@ -136,7 +139,7 @@ class FakeHost:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Every runner that was started for this host, by processes and in memory, in the order of the starts."""
+        """Every runner that was started for this host, as a process or in memory, in order."""
         return tuple(sorted([*self._place.calls, *self._recorded()], key=lambda call: call.started))
 
     def _recorded(self) -> list[Call]:
@@ -153,7 +156,7 @@ class FakeHost:
         self._place.calls.append(call)
 
     def with_fault(self, name: str, **details: Any) -> FakeHost:
-        """The same machine with one more fault: `with_fault("crash_deep", variant="cuda_v13", device="gpu0")`.
+        """The same machine with one more fault, as `with_fault("crash_deep", device="gpu0")`.
 
         Args:
             name: of the vocabulary (`fake-runner faults`).
@@ -176,7 +179,9 @@ class FakeHost:
         except HostError as error:
             raise HostFileError(str(error)) from error
 
-    def installation(self, *, variant: str | None = None, without_variants: Sequence[str] = ()) -> FakeInstallation:
+    def installation(
+        self, *, variant: str | None = None, without_variants: Sequence[str] = ()
+    ) -> FakeInstallation:
         """Discover this host through real processes of the fake runner; it needs a file (`save`).
 
         Args:
@@ -187,7 +192,9 @@ class FakeHost:
 
         return FakeInstallation(self, variant=variant, without_variants=tuple(without_variants))
 
-    def in_memory(self, *, variant: str | None = None, without_variants: Sequence[str] = ()) -> InMemoryInstallation:
+    def in_memory(
+        self, *, variant: str | None = None, without_variants: Sequence[str] = ()
+    ) -> InMemoryInstallation:
         """Discover this host without any process; the verdicts are the same.
 
         Args:

@@ -61,7 +61,9 @@ class InMemoryInstallation:
 async def _prober(command: Sequence[str], host: FakeHost) -> AsyncIterator[Prober]:
     async with AsyncExitStack() as stack:
         stage = _Stage(host)
-        yield RunnerProber(command, _Conversation(), stack, open_launcher=lambda: stage, choose_port=lambda: 0)
+        yield RunnerProber(
+            command, _Conversation(), stack, open_launcher=lambda: stage, choose_port=lambda: 0
+        )
 
 
 class _Stage:
@@ -119,7 +121,9 @@ class _Actor:
 
     @property
     def stderr(self) -> str:
-        return "\n".join(printable(line, _STDERR_TAIL) for line in self.script.stderr[-_STDERR_TAIL:].splitlines())
+        return "\n".join(
+            printable(line, _STDERR_TAIL) for line in self.script.stderr[-_STDERR_TAIL:].splitlines()
+        )
 
     async def wait(self) -> Exit:
         return await asyncio.shield(self._end)

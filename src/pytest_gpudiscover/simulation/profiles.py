@@ -1,8 +1,8 @@
 """Cards by name, and the machine that they make.
 
-Memory is the nominal size that the maker gives. What a variant lists, and what of it fails, follows from the
-compute capability: CUDA 13 dropped everything before Turing (7.5), builds for CUDA 12 end at Hopper (9.0), and
-ROCm's libraries have kernels for some targets only.
+Memory is the nominal size that the maker gives. What a variant lists, and what of it fails, follows from
+the compute capability: CUDA 13 dropped everything before Turing (7.5), builds for CUDA 12 end at Hopper
+(9.0), and ROCm's libraries have kernels for some targets only.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pytest_gpudiscover.errors import HostFileError
 from pytest_gpudiscover.text import GIB
 
 _NVIDIA, _AMD, _INTEL = "NVIDIA", "AMD", "Intel"
-_ROCM_TARGETS = frozenset(
-    "gfx906 gfx908 gfx90a gfx942 gfx1010 gfx1012 gfx1030 gfx1100 gfx1101 gfx1102 gfx1151 gfx1200 gfx1201".split()
+_ROCM_TARGETS = (
+    *("gfx906", "gfx908", "gfx90a", "gfx942", "gfx1010", "gfx1012", "gfx1030"),
+    *("gfx1100", "gfx1101", "gfx1102", "gfx1151", "gfx1200", "gfx1201"),
 )
 _CUDA_VARIANTS = {"cuda_v13": ((7, 5), (12, 1)), "cuda_v12": ((5, 0), (9, 0))}
 """By variant, the oldest and the newest compute capability that it has kernels for."""
@@ -42,19 +43,37 @@ class Profile:
 
 
 PROFILES = {
-    "GTX 1060": Profile(description="NVIDIA GeForce GTX 1060 6GB", vendor=_NVIDIA, memory=6 * GIB, compute="6.1"),
-    "RTX 2080 Ti": Profile(description="NVIDIA GeForce RTX 2080 Ti", vendor=_NVIDIA, memory=11 * GIB, compute="7.5"),
-    "RTX 3090": Profile(description="NVIDIA GeForce RTX 3090", vendor=_NVIDIA, memory=24 * GIB, compute="8.6"),
-    "RTX 4090": Profile(description="NVIDIA GeForce RTX 4090", vendor=_NVIDIA, memory=24 * GIB, compute="8.9"),
-    "RTX 5090": Profile(description="NVIDIA GeForce RTX 5090", vendor=_NVIDIA, memory=32 * GIB, compute="12.0"),
+    "GTX 1060": Profile(
+        description="NVIDIA GeForce GTX 1060 6GB", vendor=_NVIDIA, memory=6 * GIB, compute="6.1"
+    ),
+    "RTX 2080 Ti": Profile(
+        description="NVIDIA GeForce RTX 2080 Ti", vendor=_NVIDIA, memory=11 * GIB, compute="7.5"
+    ),
+    "RTX 3090": Profile(
+        description="NVIDIA GeForce RTX 3090", vendor=_NVIDIA, memory=24 * GIB, compute="8.6"
+    ),
+    "RTX 4090": Profile(
+        description="NVIDIA GeForce RTX 4090", vendor=_NVIDIA, memory=24 * GIB, compute="8.9"
+    ),
+    "RTX 5090": Profile(
+        description="NVIDIA GeForce RTX 5090", vendor=_NVIDIA, memory=32 * GIB, compute="12.0"
+    ),
     "A100": Profile(description="NVIDIA A100-SXM4-80GB", vendor=_NVIDIA, memory=80 * GIB, compute="8.0"),
     "H100": Profile(description="NVIDIA H100 80GB HBM3", vendor=_NVIDIA, memory=80 * GIB, compute="9.0"),
     "L4": Profile(description="NVIDIA L4", vendor=_NVIDIA, memory=24 * GIB, compute="8.9"),
     "MI300X": Profile(description="AMD Instinct MI300X", vendor=_AMD, memory=192 * GIB, compute="gfx942"),
-    "RX 6700 XT": Profile(description="AMD Radeon RX 6700 XT", vendor=_AMD, memory=12 * GIB, compute="gfx1031"),
-    "RX 7900 XTX": Profile(description="AMD Radeon RX 7900 XTX", vendor=_AMD, memory=24 * GIB, compute="gfx1100"),
+    "RX 6700 XT": Profile(
+        description="AMD Radeon RX 6700 XT", vendor=_AMD, memory=12 * GIB, compute="gfx1031"
+    ),
+    "RX 7900 XTX": Profile(
+        description="AMD Radeon RX 7900 XTX", vendor=_AMD, memory=24 * GIB, compute="gfx1100"
+    ),
     "Radeon 780M": Profile(
-        description="AMD Radeon 780M Graphics", vendor=_AMD, memory=16 * GIB, compute="gfx1103", integrated=True
+        description="AMD Radeon 780M Graphics",
+        vendor=_AMD,
+        memory=16 * GIB,
+        compute="gfx1103",
+        integrated=True,
     ),
     "Arc A770": Profile(description="Intel(R) Arc(tm) A770 Graphics", vendor=_INTEL, memory=16 * GIB),
 }
@@ -71,7 +90,9 @@ def document_of(names: Iterable[str]) -> dict[str, Any]:
     variants = {name: devices for name, devices in _variants(profiles) if devices}
     return {
         "gpu": [_gpu(n, name, profile) for n, (name, profile) in enumerate(profiles)],
-        "variant": {name: {"library": _LIBRARIES[name], "devices": list(ds)} for name, ds in variants.items()},
+        "variant": {
+            name: {"library": _LIBRARIES[name], "devices": list(ds)} for name, ds in variants.items()
+        },
         "fault": [fault for name, profile in profiles for fault in _faults(name, profile)],
     }
 
@@ -118,4 +139,6 @@ def _unsupported_by(profile: Profile) -> list[str]:
     if profile.vendor != _NVIDIA:
         return []
     capability = tuple(int(number) for number in profile.compute.split("."))
-    return [variant for variant, (oldest, newest) in _CUDA_VARIANTS.items() if not oldest <= capability <= newest]
+    return [
+        variant for variant, (oldest, newest) in _CUDA_VARIANTS.items() if not oldest <= capability <= newest
+    ]
