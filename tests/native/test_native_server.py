@@ -128,7 +128,7 @@ def test_a_client_that_resets_its_connection_harms_nobody(address: tuple[str, in
 
 
 def test_an_answer_that_finds_no_room_is_sent_when_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    large = "x" * 16_000_000
+    large = "x" * 40_000_000
     monkeypatch.setattr(ANSWER, "body", large)
     monkeypatch.setattr(served, "HEARTBEAT", 0.0)
     listener = listen(0)
