@@ -59,7 +59,16 @@ def test_a_driver_without_uuid_and_pci_address_gives_numbers(start: Start, stand
 
 @pytest.mark.parametrize(
     ("mask", "indexes"),
-    [("2,0", [2, 0]), ("1", [1]), (" 1 , 2", [1, 2]), ("0,9,1", [0]), ("1,x,0", [1]), ("-1,0", []), ("", [])],
+    [
+        ("2,0", [2, 0]),
+        ("1", [1]),
+        (" 1 , 2", [1, 2]),
+        (",1 0", [1, 0]),
+        ("0,9,1", [0]),
+        ("1,x,0", [1]),
+        ("-1,0", []),
+        ("", []),
+    ],
 )
 def test_a_mask_picks_by_place_in_the_raw_enumeration(
     start: Start, stand_in: str, mask: str, indexes: list[int]

@@ -55,8 +55,9 @@ class NativeInstallation:
             )
         }
         return Located(
-            # Isolated: neither the working directory nor PYTHONPATH can put a module in the runner's way.
-            command=(sys.executable, "-I", str(_PROGRAM)),
+            # Isolated: neither the working directory nor PYTHONPATH can put a module in the runner's way. And
+            # without site-packages, which no driver needs so far: that is a tenth of the runner's time.
+            command=(sys.executable, "-I", "-S", str(_PROGRAM)),
             variants=ordered(
                 Variant(name=name, environment={DRIVER_VARIABLE: name})
                 for name in DRIVERS

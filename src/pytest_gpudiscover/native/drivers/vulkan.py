@@ -111,7 +111,9 @@ def _instance_extensions(vulkan: api.Vulkan, platform: str) -> list[bytes]:
 
 
 def visible(mask: str | None, count: int) -> list[int]:
-    """Read the mask: the positions it shows, in its order. The first entry that is no position ends the list.
+    """Read the mask: the positions it shows, in its order, between commas or blanks as ggml reads them.
+
+    The first entry that is no position ends the list; where one is out of range ggml gives up altogether.
 
     Args:
         mask: the value of `GGML_VK_VISIBLE_DEVICES`; None when it is not set.
@@ -120,8 +122,7 @@ def visible(mask: str | None, count: int) -> list[int]:
     if mask is None:
         return list(range(count))
     shown: list[int] = []
-    for entry in mask.split(","):
-        number = entry.strip()
+    for number in mask.replace(",", " ").split():
         # Ten digits are more than any machine has, and few enough to be read.
         if not (number.isascii() and number.isdigit() and len(number) <= 10 and int(number) < count):
             break
