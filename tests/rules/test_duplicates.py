@@ -110,6 +110,13 @@ def test_without_a_pci_id_the_id_that_the_runner_gave_tells_duplicates() -> None
     assert kept(renumbered, DeviceInfo(library="ROCm", id="1")) == [renumbered]
 
 
+def test_one_id_is_a_duplicate_also_where_only_one_side_has_a_pci_id() -> None:
+    with_pci, without = device("CUDA", "GPU-a", PCI_IDS[1]), device("CUDA", "GPU-a")
+    assert (kept(with_pci, without), kept(without, with_pci)) == ([with_pci], [without])
+    both = [with_pci, device("CUDA", "GPU-b")]
+    assert kept(*both) == both
+
+
 @pytest.mark.parametrize("winner", ["CUDA", "ROCm"])
 @pytest.mark.parametrize("loser", ["Vulkan", "Metal", "Level Zero"])
 def test_cuda_and_rocm_win_over_duplicates_of_other_libraries(winner: str, loser: str) -> None:
