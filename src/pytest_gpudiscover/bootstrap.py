@@ -24,6 +24,7 @@ from pytest_gpudiscover.selection import (
 )
 from pytest_gpudiscover.selection.duplicates import PREFERRED_LIBRARIES
 from pytest_gpudiscover.selection.planning import Pair
+from pytest_gpudiscover.text import printable
 from pytest_gpudiscover.variants import Variant
 from pytest_gpudiscover.wire import Answer
 
@@ -166,8 +167,9 @@ class _Verification:
     async def _ask(self, n: int) -> ProbeResult:
         device, call = self._listed[n], self._call
         logger.debug(
-            "verifying that %s supports %s (compute %r, PCI id %r)",
-            *(device.variant or device.library, device.description, device.compute, device.pci_id),
+            "verifying that %r supports %s %s, %s (compute %r, PCI id %r)",
+            device.variant,
+            *map(printable, (device.library, device.id, device.description, device.compute, device.pci_id)),
         )
         variant = self._variants[device.variant]
         return await call.ask(
@@ -218,8 +220,8 @@ def _verdict(device: DeviceInfo, result: ProbeResult) -> Rejection | None:
     assert result.answer is not None
     if len(result.answer.devices) > 1:
         logger.debug(
-            "asked for %s %s alone, %s listed %d devices: its mask is not respected by all of them",
-            *(device.library, device.id, device.variant or "the runner", len(result.answer.devices)),
+            "asked for %s %s alone, %r listed %d devices: its mask is not respected by all of them",
+            *(printable(device.library), device.id, device.variant, len(result.answer.devices)),
         )
     return verdict(device, result.answer)
 

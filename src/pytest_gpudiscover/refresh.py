@@ -13,6 +13,7 @@ from pytest_gpudiscover.devices import DeviceID, DeviceInfo
 from pytest_gpudiscover.masks import show_only
 from pytest_gpudiscover.refreshing import appeared, matched, updated, vanished
 from pytest_gpudiscover.reports import Phase, Rejection
+from pytest_gpudiscover.text import printable
 from pytest_gpudiscover.variants import Variant
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ async def _figures(
             infos = await runner.get_device_infos()
         return {info.device_id: info.free_memory for info in infos if info.device_id in known}
     except Exception as error:
-        logger.info("a runner in use could not be asked for its devices: %s: %s", type(error).__name__, error)
+        logger.info("a runner in use could not be asked: %s", printable(f"{type(error).__name__}: {error}"))
         return {}
 
 
@@ -85,7 +86,7 @@ async def refresh(
             # What a runner in use has said stands: the probe itself may take memory on the card.
             free = await _ask_variant(call, known, variant, kept, deadline) | free
     devices = updated(known.devices, free)
-    stale = [f"{device.library} {device.id}" for device in devices if device.stale]
+    stale = [f"{printable(device.library)} {device.id}" for device in devices if device.stale]
     if stale:
         logger.warning("unable to refresh free memory, using old values: %s", ", ".join(stale))
     return devices

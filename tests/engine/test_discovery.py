@@ -269,6 +269,17 @@ def test_the_log_says_what_was_done_and_no_secret(caplog: pytest.LogCaptureFixtu
         assert words in caplog.text
 
 
+def test_nothing_from_a_runner_reaches_the_log_raw(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(TRACE, "pytest_gpudiscover")
+    gpu = {"name": "card", "description": "\x1b[2Jcleared\nforged line", "total_memory": "8 GiB"}
+    twin = {**gpu, "name": "twin"}
+    view = {"library": "Vul\x1bkan", "ids": "number", "devices": ["card", "twin"]}
+    host = FakeHost({"gpu": [gpu, twin], "variant": {"vulkan": view}})
+    report = discover(host.in_memory())
+    assert report.devices or report.rejected
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
 def test_the_observer_hears_of_every_start_and_every_end() -> None:
     heard: list[Progress] = []
     report = discover(FakeHost.of("RTX 4090").in_memory(), observer=heard.append)
