@@ -2,19 +2,23 @@
 
 `parse` is pure; `load` reads the file. The format is described in docs/fake-runner.md.
 """
-# ruff: noqa: PTH100, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH118, PTH120
 # pathlib would cost more than the rest of the start.
 
 from __future__ import annotations
 
-import json
 import os
 
-from fake_runner.tables import HostError, Table
+from fake_runner import plain_json
+from fake_runner.hashing import fnv
+from fake_runner.tables import HostError, Table, choices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from fake_runner.triggers import PlannedFault
+
 
 PHASES = ("enumerate", "verify", "refresh")
 
@@ -67,35 +71,6 @@ class Variant:
         self.devices = devices
 
 
-class PlannedFault:
-    """A fault of the host file: its name, when it acts, and its arguments.
-
-    Attributes:
-        name: a name of the vocabulary.
-        variants: the variants it acts in; () for all.
-        device: the physical GPU that must be visible; "" for any or none.
-        phases: the phases it acts in.
-        arguments: the fault's own.
-    """
-
-    __slots__ = ("arguments", "device", "name", "phases", "variants")
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        variants: tuple[str, ...],
-        device: str,
-        phases: tuple[str, ...],
-        arguments: dict[str, object],
-    ) -> None:
-        self.name = name
-        self.variants = variants
-        self.device = device
-        self.phases = phases
-        self.arguments = arguments
-
-
 class Host:
     """A simulated machine.
 
@@ -128,8 +103,7 @@ def load(path: str) -> Host:
         HostError: it cannot be read, or it makes no sense; `place` begins with the path.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = _contents(path).decode()
     except (OSError, ValueError) as error:
         raise HostError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
@@ -139,6 +113,18 @@ def load(path: str) -> Host:
     if host.calls:
         host.calls = os.path.join(os.path.dirname(os.path.abspath(path)), host.calls)
     return host
+
+
+def _contents(path: str) -> bytes:
+    """A file's bytes; `open` would import the codecs of text."""
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        parts = []
+        while part := os.read(file, 2**20):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(file)
 
 
 def parse(values: object) -> Host:
@@ -155,7 +141,7 @@ def parse(values: object) -> Host:
             raise HostError(gpu_table.where("name"), f"{gpu.name!r} is taken: expected a name of its own")
         gpus[gpu.name] = gpu
     variants = _variants(Table(table.take("variant", {}), "variant"), gpus)
-    faults = tuple(_fault(fault, gpus, variants) for fault in table.tables("fault"))
+    faults = _faults(table.tables("fault"), gpus, variants)
     calls = table.text("calls", "")
     table.finish()
     return Host(gpus, variants, faults, calls)
@@ -169,7 +155,7 @@ def decoded(text: str) -> object:
     """
     if text.lstrip().startswith("{"):
         try:
-            return json.loads(text, object_pairs_hook=_without_duplicates)
+            return plain_json.loads(text, _without_duplicates)
         except (ValueError, RecursionError) as error:
             raise HostError("", f"is no JSON: {error}") from error
     import tomllib
@@ -192,6 +178,9 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _gpu(table: Table) -> Gpu:
     name = table.text("name")
     table.place += f" ({name!r})"
+    if "profile" in table:
+        _with_profile(table)
+    table.take("profile")
     figures = _figures(table)
     if "total_memory" not in figures:
         raise table.refuse("total_memory", 'bytes: an integer, or a text such as "24 GiB"')
@@ -199,6 +188,42 @@ def _gpu(table: Table) -> Gpu:
     figures["uuid"] = table.text("uuid", derived_uuid(name))
     table.finish()
     return Gpu(name, {"description": name, "pci_id": "", "integrated": False} | figures)
+
+
+def _with_profile(table: Table) -> None:
+    """Let the figures of a catalogued card stand in for those that the table leaves out.
+
+    Raises:
+        HostError: there is no such card.
+    """
+    from fake_runner.profiles import PROFILES
+
+    name = table.text("profile")
+    if name not in PROFILES:
+        raise HostError(table.where("profile"), f"no card is called {name!r}: {_near(name, PROFILES)}")
+    table.values = {**PROFILES[name].figures, **table.values}
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    import difflib
+
+    by_capitals = {each.upper(): each for each in names}
+    near = difflib.get_close_matches(name.upper(), by_capitals, cutoff=0.5)
+    return (
+        f"did you mean {choices(by_capitals[each] for each in near)}?"
+        if near
+        else f"expected one of {choices(names)}"
+    )
+
+
+def _faults(
+    tables: list[Table], gpus: Mapping[str, Gpu], variants: Mapping[str, Variant]
+) -> tuple[PlannedFault, ...]:
+    if not tables:
+        return ()
+    from fake_runner.triggers import planned
+
+    return planned(tables, gpus, variants)
 
 
 def _variants(table: Table, gpus: dict[str, Gpu]) -> dict[str, Variant]:
@@ -290,32 +315,7 @@ def _two_numbers(text: str) -> tuple[int, int] | None:
     return int(major), int(minor)
 
 
-def _fault(table: Table, gpus: Mapping[str, Gpu], variants: Mapping[str, Variant]) -> PlannedFault:
-    from fake_runner.faults import VOCABULARY
-
-    fault = VOCABULARY[table.choice("name", VOCABULARY)]
-    table.place += f" ({fault.name})"
-    device = table.choice("device", gpus) if fault.of_device or "device" in table else ""
-    planned = PlannedFault(
-        fault.name,
-        variants=table.chosen("variant", variants),
-        device=device,
-        phases=table.chosen("phase", PHASES) or fault.phases,
-        arguments={name: argument.read(table, name) for name, argument in fault.arguments.items()},
-    )
-    table.take("device")
-    table.finish()
-    return planned
-
-
 def derived_uuid(name: str) -> str:
-    """The UUID of a GPU that was given none: always the same for a name, and close to no other's.
-
-    FNV-1a over 128 bits; the closing zeros carry the last letters into the leading digits, so that `gpu0` and
-    `gpu1` do not share a prefix. hashlib would do as well and cost a tenth of the start.
-    """
-    value = 0x6C62272E07BB014262B821756295C58D
-    for byte in name.encode() + bytes(3):
-        value = (value ^ byte) * 0x1000000000000000000013B % 2**128
-    digits = f"{value:032x}"
+    """The UUID of a GPU that was given none: always the same for a name, and close to no other's."""
+    digits = f"{fnv(name):032x}"
     return f"GPU-{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

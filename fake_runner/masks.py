@@ -10,12 +10,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-VARIABLES = (
+CUDA, ROCR, HIP, VULKAN = VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "ROCR_VISIBLE_DEVICES",
     "HIP_VISIBLE_DEVICES",
     "GGML_VK_VISIBLE_DEVICES",
 )
+NOTHING = "-1"
+"""A mask that hides everything from any library; an empty one is no mask to some."""
 
 
 def in_force(environment: Mapping[str, str]) -> dict[str, str]:
@@ -27,15 +29,15 @@ def visible(library: str, names: Sequence[str], environment: Mapping[str, str]) 
     """The positions that `library` lists behind its masks. A library without a mask lists everything."""
     everything = list(range(len(names)))
     if library == "CUDA":
-        mask = environment.get("CUDA_VISIBLE_DEVICES")
+        mask = environment.get(CUDA)
         return everything if mask is None else cuda(mask, names)
     if library == "ROCm":
-        mask = environment.get("ROCR_VISIBLE_DEVICES")
+        mask = environment.get(ROCR)
         left = everything if mask is None else rocr(mask, names)
-        mask = environment.get("HIP_VISIBLE_DEVICES") or environment.get("CUDA_VISIBLE_DEVICES")
+        mask = environment.get(HIP) or environment.get(CUDA)
         return [left[n] for n in hip(mask, [names[n] for n in left])] if mask else left
     if library == "Vulkan":
-        mask = environment.get("GGML_VK_VISIBLE_DEVICES")
+        mask = environment.get(VULKAN)
         return everything if mask is None else vulkan(mask, len(names))
     return everything
 

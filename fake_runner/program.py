@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
 
-from fake_runner import hosts, masks, scripts, views
+from fake_runner import hosts
 from fake_runner.tables import HostError
 
 TYPE_CHECKING = False
@@ -84,38 +82,15 @@ def run(port: int, environment: Mapping[str, str]) -> int:
         raise HostError(
             "FAKE_RUNNER_HOST", f"is not set: set it to the path of a host file, such as {showcase}"
         )
-    host = hosts.load(path)
-    script = scripts.script(host, views.asked_variant(host, environment), environment)
-    if host.calls:
-        record(host.calls, script.probe)
     from fake_runner import serving
+    from fake_runner.live import LiveHost
 
-    return serving.perform(script, port)
+    live = LiveHost(path, environment)
+    if live.host.calls:
+        from fake_runner import recording
 
-
-def record(path: str, probe: views.Probe) -> None:
-    """Append this start to the record of calls: one line, one write, so that runners side by side do not mix.
-
-    Raises:
-        HostError: the record cannot be written.
-    """
-    call = {
-        "pid": os.getpid(),
-        "argv": sys.argv,
-        "variant": probe.variant,
-        "phase": probe.phase,
-        "deep": probe.deep,
-        "masks": masks.in_force(probe.environment),
-        "started": time.monotonic(),
-    }
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            os.write(file, json.dumps(call).encode() + b"\n")
-        finally:
-            os.close(file)
-    except OSError as error:
-        raise HostError("calls", f"{path} cannot be appended to: {error.strerror}") from error
+        recording.start(live.host.calls, live.script.probe)
+    return serving.perform(live, port)
 
 
 def print_faults() -> int:

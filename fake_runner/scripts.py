@@ -5,15 +5,14 @@ Whatever performs a script, the program or a simulation in memory, decides nothi
 
 from __future__ import annotations
 
-import json
-
-from fake_runner import views
+from fake_runner import plain_json, views
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fake_runner.hosts import Host
+    from fake_runner.triggers import Mark
 
 START, REQUEST, MID_ANSWER, AFTER_ANSWER = MOMENTS = ("start", "request", "mid_answer", "after_answer")
 """When something happens: before the port is bound, when a request was read, when the answer was cut
@@ -46,7 +45,7 @@ class Answer:
 
     Attributes:
         status: the HTTP status.
-        headers: beside `Content-Length` and `Connection`, by name.
+        headers: beside `Content-Length` (which a `Transfer-Encoding` replaces) and `Connection`, by name.
         body: bytes.
         announced: the `Content-Length`, when it is not the body's true length.
         cut: how many bytes of the body are sent; None for all.
@@ -98,29 +97,30 @@ class Script:
         stops_itself: whether it then stops (`SIGSTOP`).
         delay: seconds until it binds its port.
         binds: whether it ever does.
+        squatter: what a process that takes its port before it answers to everything; None without one.
+        port_taken: whether it gives up, as if its port were taken.
+        refusals: how many requests it answers with a reset before it answers one.
         silent: whether it takes connections and never answers.
         routes: the answer for each path; any other path is a 404.
         death: how and when it ends by itself; None when it serves until it is ended.
+        encoding: how the body is written; "" as JSON wants it.
+        literals: what stands in the body for texts that `json` cannot write, by those texts.
+        earlier: by the key of a fault, what is remembered of earlier starts.
+        marks: by the key of a fault, what is to be remembered of this one.
     """
 
     __slots__ = (
-        "binds",
-        "daemonises",
-        "death",
-        "delay",
-        "entries",
-        "ignored_signals",
-        "leaves_grandchild",
-        "probe",
-        "routes",
-        "silent",
-        "stderr",
-        "stops_itself",
-        "visible",
+        *("binds", "daemonises", "death", "delay", "earlier", "encoding", "entries", "ignored_signals"),
+        *("leaves_grandchild", "literals", "marks", "port_taken", "probe", "refusals", "routes", "silent"),
+        *("squatter", "stderr", "stops_itself", "visible"),
     )
 
     def __init__(self, probe: views.Probe) -> None:
         self.probe = probe
+        self.encoding = ""
+        self.literals: dict[str, bytes] = {}
+        self.earlier: Mapping[str, Sequence[Mark]] = {}
+        self.marks: dict[str, Mark] = {}
         self.entries = views.listed(probe.variants, probe.environment)
         self.visible = {entry.gpu for entry in self.entries}
         self.ignored_signals: tuple[str, ...] = ()
@@ -130,6 +130,9 @@ class Script:
         self.stops_itself = False
         self.delay = 0.0
         self.binds = True
+        self.squatter: Answer | None = None
+        self.port_taken = False
+        self.refusals = 0
         self.silent = False
         self.routes: dict[str, Answer] = {}
         self.death: Death | None = None
@@ -144,30 +147,53 @@ class Script:
         if self.death is None or MOMENTS.index(death.when) < MOMENTS.index(self.death.when):
             self.death = death
 
+    def literal(self, value: bytes) -> str:
+        """A text that stands for a value that JSON does not have; `encoded` puts the value in its place."""
+        placeholder = f"(literal {len(self.literals)})"
+        self.literals[placeholder] = value
+        return placeholder
 
-def script(host: Host, variant: str, environment: Mapping[str, str]) -> Script:
+    def encoded(self, value: object) -> bytes:
+        """A value as JSON, with what `literal` was told."""
+        body = plain_json.dumps(value)
+        for placeholder, value in self.literals.items():
+            body = body.replace(f'"{placeholder}"'.encode(), value)
+        return body.decode("latin-1").encode(self.encoding) if self.encoding else body
+
+
+def script(
+    host: Host,
+    variant: str,
+    environment: Mapping[str, str],
+    *,
+    earlier: Mapping[str, Sequence[Mark]] | None = None,
+    marks: Mapping[str, Mark] | None = None,
+) -> Script:
     """Decide what a runner of `host` does.
 
     Args:
         host: the simulated host.
         variant: a variant of the host; anything else is a runner with everything built in.
         environment: its variables: masks, `GGML_CUDA_INIT`, `GPUDISCOVER_PHASE`, `OLLAMA_LIBRARY_PATH`.
+        earlier: by the key of a fault, the marks of earlier starts.
+        marks: those that this start has left already, when it is decided again on a host that has changed.
 
     Raises:
         HostError: `GPUDISCOVER_PHASE` names no phase.
     """
     planned = Script(views.Probe(host, variant, environment))
     if not host.faults:
-        planned.routes["/info"] = Answer(encoded(planned.entries))
+        planned.routes["/info"] = Answer(planned.encoded([entry.wire for entry in planned.entries]))
         return planned
     from fake_runner import faults
 
+    planned.earlier, planned.marks = earlier or {}, dict(marks or {})
     faults.apply(faults.ENTRIES, host.faults, planned)
-    planned.routes["/info"] = Answer(encoded(planned.entries))
+    planned.routes["/info"] = Answer(planned.encoded([entry.wire for entry in planned.entries]))
     faults.apply(faults.CONDUCT, host.faults, planned)
     return planned
 
 
-def encoded(entries: list[views.Entry]) -> bytes:
-    """The body of an answer: one JSON array."""
-    return json.dumps([entry.wire for entry in entries]).encode()
+def gave_up(port: int, problem: str = "address already in use") -> str:
+    """What a runner says that could not bind its port; it then exits with 1."""
+    return f"fake-runner: listen tcp 127.0.0.1:{port}: bind: {problem}\n"

@@ -81,6 +81,20 @@ class Table:
             raise self.refuse(key, "a text")
         return value
 
+    def whole(self, key: str, default: int, *, lowest: int) -> int:
+        """A whole number, not below the lowest."""
+        value = self.take(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or (key in self.values and value < lowest):
+            raise self.refuse(key, f"a whole number, {lowest} or more")
+        return value
+
+    def number(self, key: str, default: float, *, lowest: float, highest: float) -> float:
+        """A number in a range."""
+        value = self.take(key, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value <= highest:
+            raise self.refuse(key, f"a number from {lowest} to {highest}")
+        return value
+
     def flag(self, key: str, *, default: bool = False) -> bool:
         """True or false."""
         value = self.take(key, default)

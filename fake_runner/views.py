@@ -100,8 +100,7 @@ def listed(variants: Iterable[Variant], environment: Mapping[str, str]) -> list[
 
 
 def _listed(variant: Variant, environment: Mapping[str, str]) -> list[Entry]:
-    names = [str(device.figure("id", device.figure("uuid"))) for device in variant.devices]
-    positions = masks.visible(variant.library, names, environment)
+    positions = masks.visible(variant.library, names(variant), environment)
     return [
         Entry(
             variant.devices[index].gpu.name,
@@ -109,6 +108,11 @@ def _listed(variant: Variant, environment: Mapping[str, str]) -> list[Entry]:
         )
         for position, index in enumerate(positions)
     ]
+
+
+def names(variant: Variant) -> list[str]:
+    """What a mask may call the devices of a variant's raw enumeration, beside their indices."""
+    return [str(device.figure("id", device.figure("uuid"))) for device in variant.devices]
 
 
 def _wire(

@@ -3,7 +3,7 @@
 from fake_runner.faults.registry import CONDUCT, ENTRIES, LETTERS, VOCABULARY, Fault, apply
 
 # Importing a module registers its faults; the order is that in which they act.
-from fake_runner.faults import listings, answers, processes  # isort: skip
+from fake_runner.faults import listings, figures, memory, bodies, answers, processes  # isort: skip
 
 __all__ = [
     "CONDUCT",
@@ -13,6 +13,9 @@ __all__ = [
     "Fault",
     "answers",
     "apply",
+    "bodies",
+    "figures",
     "listings",
+    "memory",
     "processes",
 ]

@@ -1,8 +1,6 @@
-"""Faults of the answer: silence, slowness, broken HTTP, broken JSON."""
+"""Faults of the answer: silence, slowness, broken HTTP."""
 
 from __future__ import annotations
-
-import json
 
 from fake_runner.faults.registry import CONDUCT, SIGNALS, duration, fault, one_of, text, whole
 from fake_runner.scripts import MID_ANSWER, Answer, Death, Pace
@@ -10,68 +8,6 @@ from fake_runner.scripts import MID_ANSWER, Answer, Death, Pace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fake_runner.scripts import Script
-
-
-PLACEHOLDER = "(what json cannot write)"
-
-
-# What is in the body comes first, and of two faults that write it anew the later one here wins. How it is
-# sent is a matter of its own: both may go wrong.
-@fault(CONDUCT, "EVR", value=one_of("NaN", "Infinity", "-Infinity", "1e999"))
-def nan(script: Script, *, value: str) -> None:
-    """Free memory is `value`, which is no number of JSON, or none that fits."""
-    script.answer.body = _with_value(script, "free_memory", value.encode())
-
-
-@fault(CONDUCT, "EVR", form=one_of("bytes", "utf16", "surrogate"))
-def bad_utf8(script: Script, *, form: str) -> None:
-    """A description has `bytes` that are no UTF-8, or a lone `surrogate`; or all the body is `utf16`."""
-    if form == "utf16":
-        script.answer.body = script.answer.body.decode("latin-1").encode("utf-16")
-    else:
-        strange = b'"\xff\xfe\x80"' if form == "bytes" else b'"\\ud800"'
-        script.answer.body = _with_value(script, "description", strange)
-
-
-@fault(CONDUCT, "EVR")
-def duplicate_keys(script: Script) -> None:
-    """Each device has its id twice, and the two differ."""
-    script.answer.body = script.answer.body.replace(b'{"id": ', b'{"id": "another", "id": ')
-
-
-@fault(CONDUCT, "EVR", levels=whole(100_000, 1, 10_000_000))
-def deep_nesting(script: Script, *, levels: int) -> None:
-    """The body is an array of arrays, `levels` deep."""
-    script.answer.body = b"[" * levels + b"]" * levels
-
-
-@fault(CONDUCT, "EVR", form=one_of("broken", "trailing"))
-def bad_json(script: Script, *, form: str) -> None:
-    """The body is `broken` JSON, or good JSON with `trailing` data."""
-    body = script.answer.body
-    script.answer.body = body[:-1] + b",}" if form == "broken" else body + b" []"
-
-
-@fault(CONDUCT, "EVR", seed=whole(0, 0, 2**32), size=whole(1024, 0, 2**24))
-def random_bytes(script: Script, *, seed: int, size: int) -> None:
-    """The body is `size` random bytes, the same ones for the same `seed`."""
-    import random
-
-    script.answer.body = random.Random(seed).randbytes(size)  # noqa: S311 - noise, not a secret
-
-
-@fault(CONDUCT, "EVR")
-def infinite_body(script: Script) -> None:
-    """The body never ends: blanks, for as long as anybody reads."""
-    script.answer.body = b" " * 65536
-    script.answer.endless = True
-
-
-@fault(CONDUCT, "EVR", mebibytes=whole(256, 1, 4096))
-def gzip_bomb(script: Script, *, mebibytes: int) -> None:
-    """The body is compressed a thousandfold and unpacks to so many `mebibytes`."""
-    script.answer.body = _bomb(mebibytes)
-    script.answer.headers["Content-Encoding"] = "gzip"
 
 
 @fault(CONDUCT, "EVR", code=whole(500, 200, 599), body=text("no GPU today"))
@@ -88,6 +24,13 @@ def redirect(script: Script) -> None:
     script.answer.headers["Location"] = "/moved"
 
 
+@fault(CONDUCT, "EV", driver=text("535.54"), needed=text("550.54"))
+def driver_too_old(script: Script, *, driver: str, needed: str) -> None:
+    """Answers 500, and says that the installed `driver` is too old: a newer one is `needed`."""
+    said = f"the GPU driver is too old: found {driver}, this build needs {needed} or newer"
+    script.routes["/info"] = Answer(said.encode(), 500, "text/plain; charset=utf-8")
+
+
 @fault(CONDUCT, "EVR", pause=duration(0.2))
 def slow_headers(script: Script, *, pause: float) -> None:
     """The head of the answer comes byte by byte, `pause` seconds apart."""
@@ -98,6 +41,21 @@ def slow_headers(script: Script, *, pause: float) -> None:
 def drip(script: Script, *, pause: float) -> None:
     """The body comes byte by byte, `pause` seconds apart."""
     script.answer.body_pace = Pace(1, pause)
+
+
+@fault(CONDUCT, "EVR", size=whole(7, 1, 2**20))
+def slice(script: Script, *, size: int) -> None:  # noqa: A001 - the fault's name
+    """The answer is good, and comes in pieces of so many bytes, one right after the other."""
+    script.answer.head_pace = script.answer.body_pace = Pace(size, 0)
+
+
+@fault(CONDUCT, "EVR")
+def bad_chunk(script: Script) -> None:
+    """The body comes in chunks, and the second one announces its size in words."""
+    half = len(script.answer.body) // 2
+    first, second = script.answer.body[:half], script.answer.body[half:]
+    script.answer.body = b"%x\r\n%b\r\nmany\r\n%b\r\n0\r\n\r\n" % (half, first, second)
+    script.answer.headers["Transfer-Encoding"] = "chunked"
 
 
 @fault(CONDUCT, "EVR")
@@ -131,26 +89,3 @@ def empty_reply(script: Script) -> None:
 def accept_silent(script: Script) -> None:
     """Takes connections and never answers."""
     script.silent = True
-
-
-def _with_value(script: Script, key: str, literal: bytes) -> bytes:
-    """The body with one figure of every device written as `literal`; there is always one device."""
-    entries = [entry.wire | {key: PLACEHOLDER} for entry in script.entries] or [{key: PLACEHOLDER}]
-    return json.dumps(entries).encode().replace(f'"{PLACEHOLDER}"'.encode(), literal)
-
-
-def _bomb(mebibytes: int) -> bytes:
-    """One gzip stream of zeros. Compressing one mebibyte is enough: its block is repeated."""
-    import zlib
-
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    zeros = bytes(2**20)
-    block = packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH)
-    checksum = 0
-    for _ in range(mebibytes):
-        checksum = zlib.crc32(zeros, checksum)
-    head = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
-    length = mebibytes * 2**20 % 2**32
-    return (
-        head + block * mebibytes + b"\x03\x00" + checksum.to_bytes(4, "little") + length.to_bytes(4, "little")
-    )

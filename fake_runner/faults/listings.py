@@ -21,14 +21,39 @@ def mask_ignored(script: Script) -> None:
     script.visible = {entry.gpu for entry in script.entries}
 
 
-@fault(ENTRIES, "VR", of_device=True)
+@fault(ENTRIES, "V")
+def mask_hides_rocm(script: Script) -> None:
+    """CUDA's mask is applied to ROCm as well, behind HIP's own."""
+    environment = script.probe.environment
+    mask = environment.get(masks.CUDA)
+    rocm = [variant for variant in script.probe.variants if variant.library == "ROCm"]
+    if mask is None or not rocm or not environment.get(masks.HIP):
+        return
+    names = views.names(rocm[0])
+    every = {masks.ROCR: environment[masks.ROCR]} if masks.ROCR in environment else {}
+    left = [names[n] for n in masks.visible("ROCm", names, every)]
+    shown = masks.hip(environment[masks.HIP], left)
+    kept = [str(shown[n]) for n in masks.hip(mask, [left[n] for n in shown])]
+    script.entries = views.listed(
+        script.probe.variants, {**environment, masks.HIP: ",".join(kept) or masks.NOTHING}
+    )
+    script.visible = {entry.gpu for entry in script.entries}
+
+
+@fault(ENTRIES, "R", traits="of_device outside")
+def appear(script: Script, *, device: str) -> None:
+    """The device is listed only in the phases of this fault; the others keep their ids."""
+    vanish(script, device=device)
+
+
+@fault(ENTRIES, "VR", traits="of_device")
 def vanish(script: Script, *, device: str) -> None:
     """The device is not listed any more; the others keep their ids."""
     script.entries = [entry for entry in script.entries if entry.gpu != device]
     script.visible.discard(device)
 
 
-@fault(ENTRIES, "V", of_device=True, only_deep=True)
+@fault(ENTRIES, "V", traits="of_device only_deep")
 def refuse_deep(script: Script, *, device: str) -> None:
     """The device is left out of a deep answer, and nothing else happens."""
     script.entries = [entry for entry in script.entries if entry.gpu != device]

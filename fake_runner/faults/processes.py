@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from fake_runner.faults.registry import CONDUCT, SIGNALS, duration, fault, one_of, whole
-from fake_runner.scripts import AFTER_ANSWER, REQUEST, START, Death
+from fake_runner.faults.registry import CONDUCT, SIGNALS, duration, fault, one_of, text, whole
+from fake_runner.scripts import AFTER_ANSWER, REQUEST, START, Answer, Death
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fake_runner.scripts import Script
+    from fake_runner.triggers import Mark
 
 
 @fault(CONDUCT, "SEV", code=whole(1, 0, 255))
@@ -32,6 +35,42 @@ def never_bind(script: Script) -> None:
 def slow_start(script: Script, *, seconds: float) -> None:
     """Binds its port only after so many `seconds`."""
     script.delay += seconds
+
+
+@fault(CONDUCT, "S", traits="remembers", seconds=duration(1.0))
+def slow_first(script: Script, *, marks: Sequence[Mark], seconds: float) -> None:
+    """The first start binds its port only after so many `seconds`; later ones are quick."""
+    if len(marks) == 1:
+        script.delay += seconds
+
+
+@fault(CONDUCT, "S")
+def port_taken(script: Script) -> None:
+    """Behaves as if its port were taken: says so, and exits with 1."""
+    script.port_taken = True
+
+
+@fault(CONDUCT, "EVR")
+def port_squatter(script: Script) -> None:
+    """Another process takes its port first and lists a device that is not there; the runner exits with 1."""
+    device = {"id": "GPU-00000000", "backend": "CUDA", "name": "CUDA0", "description": "squatter"}
+    memory = {"total_memory": 2**40, "free_memory": 2**40, "ComputeMajor": 9, "ComputeMinor": 0}
+    script.squatter = Answer(script.encoded([{**device, **memory, "LibraryPath": []}]))
+
+
+@fault(CONDUCT, "E", count=whole(2, 1, 1000))
+def refuse_then_accept(script: Script, *, count: int) -> None:
+    """The first `count` requests are answered with a reset of their connection, the next one properly."""
+    script.refusals = count
+
+
+@fault(CONDUCT, "EV", variable=text("HSA_OVERRIDE_GFX_VERSION"), value=text(""))
+def needs_variable(script: Script, *, variable: str, value: str) -> None:
+    """Exits with 1 and names the `variable`, unless it is set, and to the `value` where that is not empty."""
+    found = script.probe.environment.get(variable, "")
+    if not found or (value and found != value):
+        script.stderr += f"fake-runner: this GPU is not supported unless {variable} is {value or 'set'}\n"
+        script.die(Death(START, code=1))
 
 
 @fault(CONDUCT, "S")
@@ -64,21 +103,21 @@ def stop_self(script: Script) -> None:
     script.stops_itself = True
 
 
-@fault(CONDUCT, "E", of_device=True, signal=one_of(*SIGNALS), when=one_of(REQUEST, START))
+@fault(CONDUCT, "E", traits="of_device", signal=one_of(*SIGNALS), when=one_of(REQUEST, START))
 def crash_enumerate(script: Script, *, device: str, signal: str, when: str) -> None:
     """The device takes its whole library down with a `signal` as soon as it is listed."""
     script.stderr += f"fake-runner: listing {device}: unrecoverable error\n"
     script.die(Death(when, signal=signal))
 
 
-@fault(CONDUCT, "V", of_device=True, only_deep=True, signal=one_of(*SIGNALS), when=one_of(REQUEST, START))
+@fault(CONDUCT, "V", traits="of_device only_deep", signal=one_of(*SIGNALS), when=one_of(REQUEST, START))
 def crash_deep(script: Script, *, device: str, signal: str, when: str) -> None:
     """The runner is killed by `signal` while it initialises the device."""
     script.stderr += f"fake-runner: initialising {device}: unrecoverable error\n"
     script.die(Death(when, signal=signal))
 
 
-@fault(CONDUCT, "V", of_device=True, only_deep=True, when=one_of(REQUEST, START))
+@fault(CONDUCT, "V", traits="of_device only_deep", when=one_of(REQUEST, START))
 def hang_deep(script: Script, *, device: str, when: str) -> None:
     """The runner hangs while it initialises the device."""
     script.stderr += f"fake-runner: initialising {device}\n"

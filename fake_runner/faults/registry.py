@@ -14,9 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from fake_runner.hosts import PlannedFault
     from fake_runner.scripts import Script
     from fake_runner.tables import Table
+    from fake_runner.triggers import PlannedFault
 
 ENTRIES, CONDUCT = STAGES = ("entries", "conduct")
 """What a fault edits: the devices that are listed, or what is then made of them."""
@@ -89,12 +89,18 @@ class Fault:
         meaning: one sentence.
         arguments: its own arguments, by name.
         of_device: whether it must be told which GPU it strikes.
+        per_device: whether it strikes every listed GPU, or the one it is told.
+        outside: whether it acts in the phases that are not its own.
+        remembers: whether its handler is told of earlier starts.
         only_deep: whether it strikes only where devices are initialised.
         stage: what it edits.
         handler: called with the script and the arguments (and `device`, when `of_device`).
     """
 
-    __slots__ = ("arguments", "handler", "letters", "meaning", "name", "of_device", "only_deep", "stage")
+    __slots__ = (
+        *("arguments", "handler", "letters", "meaning", "name", "of_device", "only_deep", "outside"),
+        *("per_device", "remembers", "stage"),
+    )
 
     def __init__(
         self,
@@ -102,23 +108,24 @@ class Fault:
         letters: str,
         handler: Callable[..., None],
         arguments: dict[str, Argument],
-        *,
-        of_device: bool,
-        only_deep: bool,
+        **traits: bool,
     ) -> None:
         self.stage = stage
         self.letters = letters
         self.handler = handler
         self.arguments = arguments
-        self.of_device = of_device
-        self.only_deep = only_deep
+        self.of_device = traits.get("of_device", False)
+        self.per_device = traits.get("per_device", False)
+        self.only_deep = traits.get("only_deep", False)
+        self.outside = traits.get("outside", False)
+        self.remembers = traits.get("remembers", False)
         self.name = handler.__name__
         self.meaning = " ".join((handler.__doc__ or "").split())
 
     @property
     def sentence(self) -> str:
         """The meaning, and behind it the arguments with their defaults."""
-        needed = ["device"] if self.of_device else []
+        needed = ["device"] * self.of_device + ["device=all"] * self.per_device
         given = [f"{name}={argument.default}" for name, argument in self.arguments.items()]
         return f"{self.meaning} [{', '.join(needed + given)}]" if needed + given else self.meaning
 
@@ -127,15 +134,32 @@ class Fault:
         """The phases of a runner in which it strikes, unless the host file says otherwise."""
         return PHASES if "S" in self.letters else tuple(p for p in PHASES if p[0].upper() in self.letters)
 
-    def strikes(self, planned: PlannedFault, script: Script) -> bool:
-        """Whether it happens to this runner."""
+    def concerns(self, planned: PlannedFault, script: Script) -> bool:
+        """Whether it can happen to this runner at all."""
         probe = script.probe
         return (
-            probe.phase in planned.phases
+            (probe.phase in planned.phases) is not self.outside
             and (probe.deep or not self.only_deep)
             and (not planned.variants or any(variant.name in planned.variants for variant in probe.variants))
             and (not planned.device or planned.device in script.visible)
         )
+
+    def happen(self, planned: PlannedFault, script: Script) -> None:
+        """Let it edit the script, unless its trigger says that it passes this start by."""
+        arguments = dict(planned.arguments)
+        if self.of_device or self.per_device:
+            arguments["device"] = planned.device
+        if not planned.counts:
+            self.handler(script, **arguments)
+            return
+        earlier = script.earlier.get(planned.key, ())
+        mark = script.marks.get(planned.key) or {"struck": planned.strikes(earlier)}
+        script.marks[planned.key] = mark
+        if self.remembers:
+            mark.setdefault("free", {entry.gpu: entry.wire.get("free_memory", 0) for entry in script.entries})
+            arguments["marks"] = (*earlier, mark)
+        if mark["struck"]:
+            self.handler(script, **arguments)
 
 
 VOCABULARY: dict[str, Fault] = {}
@@ -143,20 +167,25 @@ VOCABULARY: dict[str, Fault] = {}
 
 
 def fault(
-    stage: str, letters: str, *, of_device: bool = False, only_deep: bool = False, **arguments: Argument
+    stage: str,
+    letters: str,
+    *,
+    traits: str = "",
+    **arguments: Argument,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a fault: its name is the fault's, its docstring the meaning.
 
     Args:
         stage: `ENTRIES` or `CONDUCT`.
         letters: the phases it concerns.
-        of_device: it strikes one GPU, which the host file must name.
-        only_deep: it strikes only where devices are initialised.
+        traits: which of the traits that `Fault` documents it has, with blanks between. With `of_device` or
+            `per_device` the function also takes `device` ("" for every one), with `remembers` the `marks` of
+            earlier starts and of this one.
         arguments: its arguments; the function takes them as keywords.
     """
 
     def register(handler: Callable[..., None]) -> Callable[..., None]:
-        new = Fault(stage, letters, handler, arguments, of_device=of_device, only_deep=only_deep)
+        new = Fault(stage, letters, handler, arguments, **dict.fromkeys(traits.split(), True))
         VOCABULARY[new.name] = new
         return handler
 
@@ -168,6 +197,5 @@ def apply(stage: str, planned: Iterable[PlannedFault], script: Script) -> None:
     order = list(VOCABULARY)
     for plan in sorted(planned, key=lambda plan: order.index(plan.name)):
         word = VOCABULARY[plan.name]
-        if word.stage == stage and word.strikes(plan, script):
-            named = {"device": plan.device} if word.of_device else {}
-            word.handler(script, **named, **plan.arguments)
+        if word.stage == stage and word.concerns(plan, script):
+            word.happen(plan, script)

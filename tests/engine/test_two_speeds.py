@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,7 @@ from fake_runner.faults import VOCABULARY
 from machines import verdicts
 from pytest_gpudiscover import Phase, Reason, Report, discover
 from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.surroundings import Surroundings
 
 SLOW = {"never_bind", "stop_self", "accept_silent", "hang_deep", "slow_headers", "drip"}
 """These end at the deadline, which is short for them; the others never come near a deadline."""
@@ -19,8 +21,20 @@ HARMLESS = {
     "stderr_flood",
     "grandchild_holds_pipe",
     "slow_start",
+    "slow_first",
+    "refuse_then_accept",
+    "slice",
     "reorder",
     "mask_ignored",
+    "mask_hides_rocm",
+    "hostile_strings",
+    "free_above_total",
+    "pci_odd",
+    "flag_missing",
+    "flag_inverted",
+    "integrated_free_garbage",
+    "memory_frozen",
+    "memory_lag",
 }
 """These cost no device."""
 PHASES = {"E": Phase.ENUMERATE, "V": Phase.VERIFY, "S": Phase.ENUMERATE}
@@ -32,12 +46,25 @@ CELLS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _the_systems_memory_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An integrated GPU has what is left of it, which changes from one discovery to the next."""
+    current = Surroundings.current
+    monkeypatch.setattr(Surroundings, "current", lambda: replace(current(), available_memory=lambda: 1 << 36))
+
+
 def two_cards_and(name: str, phase: Phase) -> FakeHost:
     """Two cards of one library and a third of another, with a fault that hits the first library only."""
     host = FakeHost.of("RTX 4090", "RTX 3090", "RX 7900 XTX")
     document = {key: value for key, value in host.document.items() if key != "fault"}
     trigger = {"device": "gpu0"} if VOCABULARY[name].of_device else {}
-    fast = {"seconds": 0.05} if name == "slow_start" else {"mebibytes": 1} if name == "stderr_flood" else {}
+    fast = (
+        {"seconds": 0.05}
+        if name in ("slow_start", "slow_first")
+        else {"mebibytes": 1}
+        if name == "stderr_flood"
+        else {}
+    )
     return FakeHost(document).with_fault(name, variant="cuda_v13", phase=str(phase), **trigger, **fast)
 
 

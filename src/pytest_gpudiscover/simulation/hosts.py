@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fake_runner
 from fake_runner import hosts as host_files
 from fake_runner.tables import HostError
+from fake_runner.triggers import Mark
 from pytest_gpudiscover.errors import HostFileError
 from pytest_gpudiscover.simulation.profiles import document_of
 
@@ -149,11 +150,16 @@ class FakeHost:
         if not record or not Path(record).exists():
             return []
         lines = Path(record).read_text(encoding="utf-8").splitlines()
-        return [_call(json.loads(line)) for line in lines]
+        return [_call(line) for line in map(json.loads, lines) if line["event"] == "start"]
 
     def note(self, call: Call) -> None:
         """Add a start in memory to `calls`."""
         self._place.calls.append(call)
+
+    @property
+    def marks(self) -> dict[str, list[Mark]]:
+        """What faults that count remember of the starts in memory; processes have a file for it."""
+        return self._place.marks
 
     def with_fault(self, name: str, **details: Any) -> FakeHost:
         """The same machine with one more fault, as `with_fault("crash_deep", device="gpu0")`.
@@ -222,6 +228,7 @@ class _Place:
 
     path: Path | None = None
     calls: list[Call] = field(default_factory=list)
+    marks: dict[str, list[Mark]] = field(default_factory=dict)
 
 
 def showcase() -> FakeHost:
@@ -230,4 +237,5 @@ def showcase() -> FakeHost:
 
 
 def _call(values: Mapping[str, Any]) -> Call:
-    return Call(**{**values, "argv": tuple(values["argv"])})
+    known = {each.name: values[each.name] for each in fields(Call)}
+    return Call(**{**known, "argv": tuple(values["argv"])})

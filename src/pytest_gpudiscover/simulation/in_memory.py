@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Self
 
 from fake_runner import masks, scripts, views
-from fake_runner.hosts import Host
 from fake_runner.scripts import Answer, Death, Script
+from fake_runner.triggers import Mark
 from pytest_gpudiscover.installations import Located
 from pytest_gpudiscover.probing import Prober
 from pytest_gpudiscover.probing.asking import Reply, RunnerGoneError, until_answered
@@ -71,7 +71,6 @@ class _Stage:
 
     def __init__(self, host: FakeHost) -> None:
         self._host = host
-        self._understood: Host = host.checked()
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,11 +81,9 @@ class _Stage:
         return
 
     async def launch(self, command: Sequence[str], environment: Mapping[str, str]) -> RunnerProcess:
-        script = scripts.script(
-            self._understood, views.asked_variant(self._understood, environment), environment
-        )
-        self._host.note(_call(command, script.probe))
-        return _Actor(script)
+        actor = _Actor(self._host, environment)
+        self._host.note(_call(command, actor.script.probe))
+        return actor
 
 
 def _call(command: Sequence[str], probe: views.Probe) -> Call:
@@ -106,8 +103,17 @@ class _Actor:
 
     pid = 0
 
-    def __init__(self, script: Script) -> None:
-        self.script = script
+    def __init__(self, host: FakeHost, environment: Mapping[str, str]) -> None:
+        self._host = host
+        self._environment = environment
+        self._said = ""
+        self.requests = 0
+        # A copy: what later starts leave behind does not concern this one.
+        self._earlier = {key: list(marks) for key, marks in host.marks.items()}
+        self.script = self._decided({})
+        for key, mark in self.script.marks.items():
+            host.marks.setdefault(key, []).append(mark)
+        script = self.script
         self._end: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.bound = False
         if script.daemonises == "exits":
@@ -115,15 +121,30 @@ class _Actor:
         elif script.death and script.death.when == scripts.START:
             self.die(script.death)
 
+    def _decided(self, marks: Mapping[str, Mark]) -> Script:
+        self._document = self._host.document
+        host = self._host.checked()
+        variant = views.asked_variant(host, self._environment)
+        return scripts.script(host, variant, self._environment, earlier=self._earlier, marks=marks)
+
+    def asked(self) -> None:
+        """Count a request, and look what the host has become since the last one."""
+        self.requests += 1
+        if self._host.document is not self._document:
+            self.script = self._decided(self.script.marks)
+
+    def say(self, text: str) -> None:
+        """Write something to stderr."""
+        self._said += text
+
     @property
     def exit(self) -> Exit | None:
         return self._end.result() if self._end.done() else None
 
     @property
     def stderr(self) -> str:
-        return "\n".join(
-            printable(line, _STDERR_TAIL) for line in self.script.stderr[-_STDERR_TAIL:].splitlines()
-        )
+        said = (self.script.stderr + self._said)[-_STDERR_TAIL:]
+        return "\n".join(printable(line, _STDERR_TAIL) for line in said.splitlines())
 
     async def wait(self) -> Exit:
         return await asyncio.shield(self._end)
@@ -151,15 +172,34 @@ async def _exchange(actor: _Actor) -> Response:
     if actor.exit:
         raise RunnerGoneError
     script = actor.script
-    if script.stops_itself or not script.binds or script.silent:
+    if script.stops_itself or not script.binds:
         await asyncio.get_running_loop().create_future()  # until the deadline
     if not actor.bound:
-        actor.bound = True
         await asyncio.sleep(script.delay)
+        _bind(actor)
+    actor.asked()
+    script = actor.script
     if script.death and script.death.when == scripts.REQUEST:
         actor.die(script.death)
         raise RunnerGoneError
+    if script.silent:
+        await asyncio.get_running_loop().create_future()
+    if actor.requests <= script.refusals:
+        raise BadResponseError("the connection broke", cut_short=True)
     return await _read(actor, script.answer)
+
+
+def _bind(actor: _Actor) -> None:
+    """Bind the port, unless somebody has it.
+
+    Raises:
+        RunnerGoneError: somebody has.
+    """
+    if actor.script.port_taken or actor.script.squatter:
+        actor.say(scripts.gave_up(0))
+        actor.die(Death(scripts.START, code=1))
+        raise RunnerGoneError(port_taken=actor.script.squatter is not None)
+    actor.bound = True
 
 
 async def _read(actor: _Actor, answer: Answer) -> Response:
@@ -169,6 +209,8 @@ async def _read(actor: _Actor, answer: Answer) -> Response:
     ready = asyncio.get_running_loop().time()
     if answer.headers.get("Content-Encoding", "identity") != "identity":
         raise BadResponseError("the answer is compressed, which was not asked for", ready=ready)
+    if "Transfer-Encoding" in answer.headers:
+        raise BadResponseError("the answer is not complete HTTP", ready=ready, cut_short=True)
     if answer.endless:
         raise BadResponseError("the answer does not end", ready=ready)
     await _pass(len(answer.body), answer.body_pace)
