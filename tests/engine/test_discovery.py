@@ -53,7 +53,7 @@ async def test_a_refresh_does_not_change_what_a_caller_holds(tmp_path: Path) -> 
     with_free_memory(host, "1 GiB").save(tmp_path / "host.json")
     assert [device.free_memory for device in await discovery.devices()] == [GIB]
     assert list(held) == kept
-    assert held[0].free_memory == 24 * GIB
+    assert held[0].free_memory == held[0].total_memory
     with pytest.raises(FrozenInstanceError):
         held[0].free_memory = 0  # type: ignore[misc]
 

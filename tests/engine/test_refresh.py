@@ -103,7 +103,7 @@ async def test_a_variant_that_fails_leaves_its_devices_stale_and_says_so(
         ("CUDA", True),
         ("ROCm", False),
     ]
-    assert [device.free_memory for device in discovery.report.devices] == [24 * GIB, 192 * GIB]
+    assert all(device.free_memory == device.total_memory for device in discovery.report.devices)
     assert [(r.variant, r.phase, r.reason) for r in discovery.report.rejected] == [
         ("cuda_v13", Phase.REFRESH, Reason.EXITED)
     ]

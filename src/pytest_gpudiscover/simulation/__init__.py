@@ -5,6 +5,7 @@ runner (`FakeHost.installation`), or with the same verdicts in memory (`FakeHost
 """
 
 from pytest_gpudiscover.simulation.hosts import Call, FakeHost, showcase
+from pytest_gpudiscover.simulation.machines import MACHINES
 from pytest_gpudiscover.simulation.profiles import PROFILES, Profile
 
-__all__ = ["PROFILES", "Call", "FakeHost", "Profile", "showcase"]
+__all__ = ["MACHINES", "PROFILES", "Call", "FakeHost", "Profile", "showcase"]
