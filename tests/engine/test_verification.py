@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -9,8 +13,12 @@ import pytest
 
 from machines import eight_cards
 from pytest_gpudiscover import Phase, Reason, Report, discover
+from pytest_gpudiscover.installations import Located
+from pytest_gpudiscover.probing import Failure, Prober, ProbeRequest, ProbeResult
 from pytest_gpudiscover.reports import ProbeRecord
 from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.simulation.in_memory import InMemoryInstallation
+from pytest_gpudiscover.surroundings import Surroundings
 
 
 def verified(report: Report, variant: str) -> list[ProbeRecord]:
@@ -122,3 +130,49 @@ def test_the_same_machine_gives_the_same_report_whatever_order_the_answers_come_
     hosts = [eight_cards(fault=faults), eight_cards(fault=[*faults, late])]
     one, other = (discover(host.in_memory()) for host in hosts)
     assert (one.devices, one.rejected) == (other.devices, other.rejected)
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """An installation on a machine that can carry one runner at a time, and refuses a second one."""
+
+    inner: InMemoryInstallation
+
+    def locate(self, surroundings: Surroundings) -> Located:
+        return self.inner.locate(surroundings)
+
+    @asynccontextmanager
+    async def prober(self, located: Located, surroundings: Surroundings) -> AsyncIterator[Prober]:
+        async with self.inner.prober(located, surroundings) as prober:
+            yield OneAtATime(prober)
+
+
+class OneAtATime:
+    """Answers one probe at a time; a second one is told that processes have run out."""
+
+    def __init__(self, inner: Prober) -> None:
+        self.inner = inner
+        self.busy = False
+        self.refused = 0
+
+    async def probe(self, request: ProbeRequest) -> ProbeResult:
+        if self.busy:
+            self.refused += 1
+            failure = Failure(reason=Reason.NOT_STARTED, detail="no process left", exhausted=True)
+            now = asyncio.get_running_loop().time()
+            return ProbeResult(failure=failure, started=now, ended=now)
+        self.busy = True
+        try:
+            return await self.inner.probe(request)
+        finally:
+            self.busy = False
+
+
+def test_a_machine_that_runs_out_of_processes_is_asked_one_at_a_time() -> None:
+    slow = [{"name": "slow_start", "seconds": 0.01, "phase": "verify"}]
+    report = discover(Exhausted(eight_cards(fault=slow).in_memory(variant="cuda_v13")))
+    assert len(report.devices) == 8
+    assert report.rejected == ()
+    outcomes = [probe.outcome for probe in report.probes]
+    assert outcomes.count("not_started") == 7
+    assert outcomes.count("answered") == 9
