@@ -5,7 +5,7 @@ Memory is what a tool printed for that card, at the precision it printed; `preci
 nothing is made up below it. docs/profiles.md shows the catalogue as a table.
 
 Compute capabilities are those of NVIDIA's pages "CUDA GPU Compute Capability" and "Legacy CUDA GPU Compute
-Capability"; gfx targets are those of LLVM's "User Guide for AMDGPU Backend", table "AMDGPU Processors".
+Capability"; gfx targets are those that the same logs print, or Gentoo's list of `amdgpu_targets` gives.
 """
 
 from __future__ import annotations
