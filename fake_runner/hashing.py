@@ -15,5 +15,11 @@ def fnv(text: str) -> int:
 
 
 def fraction(text: str) -> float:
-    """A number from 0 up to 1, without 1, that looks random and is always the same for a text."""
-    return (fnv(text) >> 75) / 2**53
+    """A number from 0 up to 1, without 1, that looks random and is always the same for a text.
+
+    FNV alone leaves texts that differ by a digit close to each other: the finisher of splitmix64 parts them.
+    """
+    value = fnv(text) % 2**64
+    for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):
+        value = (value ^ value >> 30) * factor % 2**64
+    return (value ^ value >> 31) / 2**64

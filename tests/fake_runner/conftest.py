@@ -113,6 +113,14 @@ class Runner:
             return True
         return False
 
+    def never_answers(self) -> bool:
+        """Whether it takes a request, says nothing for longer than any answer takes, and lives on."""
+        with self.ask() as connection:
+            connection.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+        return self.lives_on(0)
+
     def exit_code(self) -> int:
         """Wait for its end; a signal is a negative number, as in `subprocess`."""
         return self.process.wait(PATIENCE)
@@ -132,6 +140,14 @@ class Runner:
 
 
 Start = Callable[..., Runner]
+Replace = Callable[[object], None]
+
+
+def put(host_file: Path, host: object) -> None:
+    """Write a host file, a dict or TOML, in one step: runners that serve already read it again."""
+    new = host_file.with_suffix(".new")
+    new.write_text(host if isinstance(host, str) else json.dumps(host))
+    new.replace(host_file)
 
 
 @pytest.fixture
@@ -143,7 +159,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         host: object, variant: str = "", *, deep: bool = False, port: int = 0, **variables: str
     ) -> Runner:
         host_file = tmp_path / "host"
-        host_file.write_text(host if isinstance(host, str) else json.dumps(host))
+        put(host_file, host)
         if variant:
             variables["OLLAMA_LIBRARY_PATH"] = os.pathsep.join(
                 ["/opt/lib/ollama", f"/opt/lib/ollama/{variant}"]
@@ -156,6 +172,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield start_one
     for runner in runners:
         runner.end()
+
+
+@pytest.fixture
+def replace(tmp_path: Path) -> Replace:
+    """Put another host file in the place of the one that a runner was started with."""
+    return lambda host: put(tmp_path / "host", host)
 
 
 @pytest.fixture
@@ -181,3 +203,15 @@ def host() -> dict[str, Any]:
             name: {"library": library, "devices": list(names)} for name, library in libraries.items()
         },
     }
+
+
+@pytest.fixture
+def faulty(start: Start, host: dict[str, Any]) -> Start:
+    """Start the three-GPU host with one fault: `faulty(name, variant, deep=..., argument=...)`."""
+
+    def start_one(name: str, variant: str = "cuda_v13", /, *, deep: bool = False, **keys: object) -> Runner:
+        variables = {key: value for key, value in keys.items() if key.isupper()}
+        arguments = {key: value for key, value in keys.items() if not key.isupper()}
+        return start(host | {"fault": [{"name": name} | arguments]}, variant, deep=deep, **variables)
+
+    return start_one

@@ -1,220 +1,21 @@
-"""Every fault does to a client what its name says, and genuinely so."""
+"""Faults of the list and of the answer do to a client what their names say, and genuinely so."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gzip
 import http.client
 import json
-import os
-import select
 import signal
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
-from fake_runner.faults import VOCABULARY
-
 if TYPE_CHECKING:
-    import socket
-
     from tests.fake_runner.conftest import Runner, Start
 
 
-@pytest.fixture
-def faulty(start: Start, host: dict[str, Any]) -> Start:
-    """Start the three-GPU host with one fault: `faulty(name, variant, deep=..., argument=...)`."""
-
-    def start_one(name: str, variant: str = "cuda_v13", /, *, deep: bool = False, **keys: object) -> Runner:
-        variables = {key: value for key, value in keys.items() if key.isupper()}
-        arguments = {key: value for key, value in keys.items() if not key.isupper()}
-        return start(host | {"fault": [{"name": name} | arguments]}, variant, deep=deep, **variables)
-
-    return start_one
-
-
-def received(connection: socket.socket) -> bytes:
-    """Everything until the end of the connection, or until it is reset."""
-    parts: list[bytes] = []
-    with connection, contextlib.suppress(ConnectionResetError):
-        received_in_order(connection, parts)
-    return b"".join(parts)
-
-
-def received_in_order(connection: socket.socket, parts: list[bytes] | None = None) -> None:
-    """Receive until the connection is closed in an orderly way; a reset is an error."""
-    while part := connection.recv(65536):
-        if parts is not None:
-            parts.append(part)
-
-
-def descendants(runner: Runner) -> list[psutil.Process]:
-    """Every process that was started for this runner's port, whoever its parent is by now."""
-    port = str(runner.port)
-    return [
-        process for process in psutil.process_iter(["cmdline"]) if port in (process.info["cmdline"] or [])
-    ]
-
-
-# The process
-
-
-def test_exit_early_ends_with_its_code_before_the_port_is_bound(faulty: Start) -> None:
-    assert faulty("exit_early", code=3).exit_code() == 3
-
-
-@pytest.mark.parametrize("name", ["SEGV", "ABRT", "BUS", "ILL", "FPE", "KILL", "TERM", "INT"])
-def test_signal_is_a_genuine_signal(faulty: Start, name: str) -> None:
-    assert faulty("signal", signal=name).exit_code() == -signal.Signals[f"SIG{name}"]
-
-
-def test_a_signal_can_wait_for_the_first_request(faulty: Start) -> None:
-    runner = faulty("signal", when="request")
-    runner.connect().close()
-    assert runner.lives_on(0)
-    assert received(runner.ask()) == b""
-    assert runner.exit_code() == -signal.SIGSEGV
-
-
-def test_never_bind_lives_and_listens_nowhere(start: Start, host: dict[str, Any], tmp_path: Path) -> None:
-    runner = start(host | {"calls": "calls.jsonl", "fault": [{"name": "never_bind"}]})
-    while not (tmp_path / "calls.jsonl").exists():
-        assert runner.lives_on(0.01)
-    # Recording its start is the last that a runner does before it binds its port.
-    assert runner.lives_on(0.2)
-    assert runner.try_to_connect() is None
-
-
-def test_slow_start_binds_its_port_late_and_answers(faulty: Start) -> None:
-    began = time.monotonic()
-    runner = faulty("slow_start", seconds=0.5)
-    assert len(runner.entries()) == 3
-    assert time.monotonic() - began >= 0.5
-
-
-def test_ignore_sigterm_outlives_sigterm_and_not_sigkill(faulty: Start) -> None:
-    runner = faulty("ignore_sigterm")
-    assert len(runner.entries()) == 3
-    runner.process.terminate()
-    assert len(runner.entries()) == 3
-    runner.process.kill()
-    assert runner.exit_code() == -signal.SIGKILL
-
-
-def test_stderr_flood_waits_for_a_reader_and_has_no_newline(faulty: Start) -> None:
-    runner = faulty("stderr_flood", mebibytes=2)
-    assert runner.process.stderr is not None
-    assert select.select([runner.process.stderr], [], [], 10)[0], "nothing came"
-    first = runner.process.stderr.read(1024)
-    # The pipe holds far less than what is left: the runner cannot have got as far as its port.
-    assert runner.try_to_connect() is None
-    rest = runner.process.stderr.read(2 * 2**20 // 6 * 6 - 1024)
-    assert b"\n" not in first + rest
-    assert len(runner.entries()) == 3
-
-
-def test_grandchild_holds_pipe_leaves_a_process_that_keeps_stderr_open(faulty: Start) -> None:
-    runner = faulty("grandchild_holds_pipe")
-    assert len(runner.entries()) == 3
-    (grandchild,) = psutil.Process(runner.process.pid).children()
-    runner.process.kill()
-    runner.exit_code()
-    assert str(Path(f"/proc/{grandchild.pid}/fd/2").readlink()).startswith("pipe:")
-    grandchild.kill()
-    assert runner.stderr() == ""
-
-
-def test_daemonise_exits_and_serves_from_another_session(faulty: Start) -> None:
-    runner = faulty("daemonise")
-    assert runner.exit_code() == 0
-    (daemon,) = descendants(runner)
-    try:
-        while (connection := runner.try_to_connect()) is None:
-            assert daemon.is_running()
-        connection.close()
-        assert os.getsid(daemon.pid) not in (os.getsid(0), runner.process.pid)
-    finally:
-        daemon.kill()
-
-
-def test_daemonise_can_leave_the_original_serving(faulty: Start) -> None:
-    runner = faulty("daemonise", original="stays")
-    assert len(runner.entries()) == 3
-    (daemon,) = (process for process in descendants(runner) if process.pid != runner.process.pid)
-    try:
-        assert os.getsid(daemon.pid) != runner.process.pid
-    finally:
-        daemon.kill()
-
-
-def test_stop_self_is_stopped_and_goes_on_when_told(faulty: Start) -> None:
-    runner = faulty("stop_self")
-    process = psutil.Process(runner.process.pid)
-    while process.status() != psutil.STATUS_STOPPED:
-        assert runner.lives_on(0.01)
-        assert runner.try_to_connect() is None
-    runner.process.send_signal(signal.SIGCONT)
-    assert len(runner.entries()) == 3
-
-
-# One device
-
-
-def test_crash_enumerate_takes_the_whole_library_down_and_no_other(faulty: Start) -> None:
-    runner = faulty("crash_enumerate", device="b", variant=["cuda_v13"])
-    assert received(runner.ask()) == b""
-    assert runner.exit_code() == -signal.SIGSEGV
-    assert "listing b" in runner.stderr()
-    assert len(faulty("crash_enumerate", "vulkan", device="b", phase="verify").entries()) == 3
-
-
-def test_crash_deep_crashes_only_when_deep_and_the_device_is_visible(faulty: Start) -> None:
-    assert len(faulty("crash_deep", device="b").entries()) == 3
-    assert len(faulty("crash_deep", device="b", deep=True, CUDA_VISIBLE_DEVICES="0,2").entries()) == 2
-    runner = faulty("crash_deep", device="b", deep=True, CUDA_VISIBLE_DEVICES="1", signal="ILL")
-    assert received(runner.ask()) == b""
-    assert runner.exit_code() == -signal.SIGILL
-    assert "initialising b" in runner.stderr()
-
-
-def test_crash_deep_can_strike_at_the_start(faulty: Start) -> None:
-    assert faulty("crash_deep", device="b", deep=True, when="start").exit_code() == -signal.SIGSEGV
-
-
-def test_hang_deep_takes_the_request_and_never_answers(faulty: Start) -> None:
-    assert len(faulty("hang_deep", device="b", deep=True, CUDA_VISIBLE_DEVICES="0").entries()) == 1
-    assert_never_answers(faulty("hang_deep", device="b", deep=True))
-
-
-def test_refuse_deep_leaves_one_device_out_of_a_deep_answer(faulty: Start) -> None:
-    assert faulty("refuse_deep", device="b").listed() == ["a", "b", "c"]
-    assert faulty("refuse_deep", device="b", GPUDISCOVER_PHASE="verify").listed() == ["a", "b", "c"]
-    assert faulty("refuse_deep", device="b", deep=True).listed() == ["a", "c"]
-
-
-def test_vanish_removes_one_device_after_the_first_pass_and_renumbers_nobody(faulty: Start) -> None:
-    assert faulty("vanish", "rocm", device="a").listed("id") == ["0", "1", "2"]
-    assert faulty("vanish", "rocm", device="a", GPUDISCOVER_PHASE="refresh").listed("id") == ["1", "2"]
-    assert faulty("vanish", "rocm", device="a", deep=True, phase="refresh").listed("id") == ["0", "1", "2"]
-
-
-def test_a_device_that_vanished_crashes_nothing(start: Start, host: dict[str, Any]) -> None:
-    host["fault"] = [{"name": name, "device": "b"} for name in ("crash_deep", "vanish")]
-    assert start(host, "cuda_v13", deep=True).listed() == ["a", "c"]
-
-
-def test_answer_then_crash_gives_a_whole_answer_and_dies(faulty: Start) -> None:
-    runner = faulty("answer_then_crash", deep=True)
-    with runner.ask() as connection:
-        response = http.client.HTTPResponse(connection)
-        response.begin()
-        assert len(json.loads(response.read())) == 3
-    assert runner.exit_code() == -signal.SIGSEGV
-
+from clients import received, received_in_order
 
 # The list
 
@@ -243,17 +44,8 @@ def test_device_flood_lists_thousands_beside_the_true_ones(faulty: Start) -> Non
 # The answer
 
 
-def assert_never_answers(runner: Runner) -> None:
-    """Another client on the same runner is the clock: what it needs for its own turn is ample."""
-    with runner.ask() as connection:
-        connection.settimeout(0.3)
-        with pytest.raises(TimeoutError):
-            connection.recv(1)
-    assert runner.lives_on(0)
-
-
 def test_accept_silent_takes_connections_and_says_nothing(faulty: Start) -> None:
-    assert_never_answers(faulty("accept_silent"))
+    assert faulty("accept_silent").never_answers()
 
 
 def test_slow_headers_come_byte_by_byte(faulty: Start) -> None:
@@ -376,45 +168,77 @@ def test_duplicate_keys_give_each_device_two_ids(faulty: Start) -> None:
     assert ids == [["another", "GPU-aa11"], ["another", "GPU-aa22"], ["another", "GPU-cc33"]]
 
 
-# Triggers
+# Words and pieces
 
 
-def test_a_fault_strikes_in_its_variants_and_phases_only(start: Start, host: dict[str, Any]) -> None:
-    host["fault"] = [{"name": "status", "variant": ["rocm", "metal"], "phase": ["refresh", "verify"]}]
-    assert start(host, "rocm").get()[0].status == 200
-    assert start(host, "vulkan", deep=True).get()[0].status == 200
-    assert start(host, "rocm", deep=True).get()[0].status == 500
-    assert start(host, "metal", GPUDISCOVER_PHASE="refresh").get()[0].status == 500
+def test_needs_variable_ends_with_a_sentence_unless_it_is_set(faulty: Start) -> None:
+    runner = faulty("needs_variable")
+    assert runner.exit_code() == 1
+    assert "not supported unless HSA_OVERRIDE_GFX_VERSION is set" in runner.stderr()
+    assert len(faulty("needs_variable", HSA_OVERRIDE_GFX_VERSION="1").entries()) == 3
 
 
-def test_any_fault_can_wait_for_a_device_to_be_visible(faulty: Start) -> None:
-    assert faulty("status", device="b", CUDA_VISIBLE_DEVICES="0").get()[0].status == 200
-    assert faulty("status", device="b", CUDA_VISIBLE_DEVICES="1").get()[0].status == 500
+def test_needs_variable_can_want_a_value(faulty: Start) -> None:
+    wanted = {"variable": "NEEDED", "value": "10.3.0"}
+    runner = faulty("needs_variable", NEEDED="9", **wanted)
+    assert runner.exit_code() == 1
+    assert "unless NEEDED is 10.3.0" in runner.stderr()
+    assert len(faulty("needs_variable", NEEDED="10.3.0", **wanted).entries()) == 3
 
 
-def test_the_phase_that_is_told_counts_more_than_the_one_that_is_guessed(faulty: Start) -> None:
-    assert faulty("status", phase="verify", deep=True, GPUDISCOVER_PHASE="refresh").get()[0].status == 200
+def test_driver_too_old_is_an_error_in_words(faulty: Start) -> None:
+    response, body = faulty("driver_too_old", driver="1.2", needed="3.4").get()
+    assert (response.status, body) == (
+        500,
+        b"the GPU driver is too old: found 1.2, this build needs 3.4 or newer",
+    )
 
 
-def test_a_runner_with_everything_built_in_meets_the_faults_of_what_it_lists(faulty: Start) -> None:
-    assert faulty("status", "", variant=["rocm"]).get()[0].status == 500
+def test_slice_sends_a_good_answer_in_small_pieces(faulty: Start) -> None:
+    with faulty("slice", size=3).ask() as connection:
+        head = b""
+        while len(head) < 30:
+            part = connection.recv(3 - len(head) % 3)
+            head += part
+    assert head.startswith(b"HTTP/1.1 200")
+    assert len(faulty("slice").entries()) == 3
 
 
-def test_faults_combine(start: Start, host: dict[str, Any]) -> None:
-    host["fault"] = [{"name": "status", "body": "x" * 40}, {"name": "reset_mid_body"}, {"name": "reorder"}]
-    answer = received(start(host).ask())
-    assert answer.startswith(b"HTTP/1.1 500")
-    assert answer.endswith(b"\r\n\r\n" + b"x" * 20)
+def test_bad_chunk_begins_well_and_then_has_no_size(faulty: Start) -> None:
+    runner = faulty("bad_chunk")
+    answer = received(runner.ask())
+    assert b"Transfer-Encoding: chunked" in answer
+    assert b"Content-Length" not in answer
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        runner.get()
+    assert caught.value.partial.startswith(b'[{"id"')
 
 
-def test_of_two_deaths_the_earlier_comes_to_pass(start: Start, host: dict[str, Any]) -> None:
-    host["fault"] = [{"name": "die_mid_response"}, {"name": "exit_early", "code": 9}]
-    assert start(host).exit_code() == 9
+# Who is listed
 
 
-def test_every_fault_of_the_vocabulary_is_named_in_a_test_of_its_own() -> None:
-    tests = [name.removeprefix("test_") for name in globals() if name.startswith("test_")]
-    untested = [
-        fault for fault in VOCABULARY if not any(f"{test}_".startswith(f"{fault}_") for test in tests)
-    ]
-    assert untested == []
+def test_appear_lists_the_device_only_in_its_phases(faulty: Start) -> None:
+    assert faulty("appear", "rocm", device="a").listed("id") == ["1", "2"]
+    assert faulty("appear", "rocm", device="a", deep=True).listed("id") == ["1", "2"]
+    assert faulty("appear", "rocm", device="a", GPUDISCOVER_PHASE="refresh").listed("id") == ["0", "1", "2"]
+    assert faulty("appear", "rocm", device="a", deep=True, phase="verify").listed("id") == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("rocr", "hip", "cuda", "shown"),
+    [
+        (None, "0,1", "1", ["b"]),
+        ("2,1", "0,1", "1", ["b"]),
+        (None, "1,2", "GPU-cc33", ["c"]),
+        (None, "0,1", "", []),
+        (None, "0,1", "7", []),
+        (None, "1", None, ["b"]),
+        (None, None, "1", ["b"]),
+    ],
+)
+def test_mask_hides_rocm_behind_the_mask_of_hip(
+    faulty: Start, rocr: str | None, hip: str | None, cuda: str | None, shown: list[str]
+) -> None:
+    given = {"ROCR_VISIBLE_DEVICES": rocr, "HIP_VISIBLE_DEVICES": hip, "CUDA_VISIBLE_DEVICES": cuda}
+    variables = {name: value for name, value in given.items() if value is not None}
+    assert faulty("mask_hides_rocm", "rocm", deep=True, **variables).listed() == shown

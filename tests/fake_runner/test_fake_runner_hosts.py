@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fake_runner.profiles import PROFILES
+from fake_runner.tables import size_in_bytes
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
@@ -81,6 +84,23 @@ def test_a_derived_uuid_is_the_same_at_each_start_and_differs_between_names(star
     assert start(host, "cuda_v13").listed("id") == ids
     assert len({an_id[:8] for an_id in ids}) == 3
     assert [len(part) for part in ids[0].split("-")] == [3, 8, 4, 4, 4, 12]
+
+
+def test_a_profile_gives_the_figures_of_a_card_that_the_file_does_not_give(start: Start) -> None:
+    figures = PROFILES["RTX 4090"].figures
+    host = {
+        "gpu": [
+            {"name": "left", "profile": "RTX 4090"},
+            {"name": "right", "profile": "RTX 4090", "driver": "1.2"},
+        ],
+        "variant": {"cuda_v13": {"library": "CUDA", "devices": ["left", "right"]}},
+    }
+    left, right = start(host).entries()
+    assert (left["ComputeMajor"], left["ComputeMinor"]) == (8, 9)
+    assert left["description"] == right["description"] == figures["description"]
+    assert left["total_memory"] == left["free_memory"] == size_in_bytes(figures["total_memory"])
+    assert (right["driver_major"], right["driver_minor"]) == (1, 2)
+    assert left["id"] != right["id"]
 
 
 def test_a_free_memory_of_zero_is_left_out(start: Start, host: Any) -> None:
@@ -203,11 +223,13 @@ def test_each_start_is_recorded_beside_the_host_file(start: Start, host: Any, tm
     first.entries()
     second = start(host, "vulkan", GPUDISCOVER_PHASE="refresh")
     second.entries()
-    calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    calls = [line for line in lines if line.pop("event") == "start"]
     assert calls[0].pop("started") < calls[1].pop("started")
     for call, runner in zip(calls, (first, second), strict=True):
         assert call.pop("argv")[1:] == ["runner", "--ollama-engine", "--port", str(runner.port)]
         assert call.pop("pid") == runner.process.pid
+        assert call["masks"].items() <= call.pop("environment").items()
     mask = {"ROCR_VISIBLE_DEVICES": "1"}
     assert calls == [
         {"variant": "rocm", "phase": "verify", "deep": True, "masks": mask},
@@ -281,6 +303,31 @@ REFUSED = [
         "code: expected a whole number from 0 to 255, got True",
     ),
     ("fault", [{"name": "slow_start", "seconds": "1"}], "seconds: expected seconds, from 0 to 3600, got '1'"),
+    (
+        "fault",
+        [{"name": "drip", "times": 0}],
+        "fault[0] (drip).times: expected a whole number, 1 or more, got 0",
+    ),
+    ("fault", [{"name": "drip", "times": True}], "times: expected a whole number, 1 or more, got True"),
+    ("fault", [{"name": "drip", "after": -1}], "after: expected a whole number, 0 or more, got -1"),
+    ("fault", [{"name": "drip", "probability": 1.1}], "probability: expected a number from 0 to 1, got 1.1"),
+    ("fault", [{"name": "drip", "probability": -1}], "probability: expected a number from 0 to 1, got -1"),
+    ("fault", [{"name": "drip", "seed": 1}], "seed: is of no use: expected `probability` beside it"),
+    ("fault", [{"name": "drip", "probability": 1, "seed": 0.5}], "seed: expected a whole number, 0 or more"),
+    ("fault", [{"name": "drip", "sticky": 1}], "sticky: expected true or false, got 1"),
+    (
+        "fault",
+        [{"name": "drip", "sticky": True}],
+        "sticky: is of no use, it strikes always as it is: expected ",
+    ),
+    ("fault", [{"name": "nan", "device": "z"}], "fault[0] (nan).device: expected one of 'a', got 'z'"),
+    (
+        "gpu.0.profile",
+        "RTX 409",
+        "gpu[0] ('a').profile: no card is called 'RTX 409': did you mean 'RTX 4090'",
+    ),
+    ("gpu.0.profile", "Voodoo", "gpu[0] ('a').profile: no card is called 'Voodoo': expected one of "),
+    ("gpu.0.profile", 1, "gpu[0] ('a').profile: expected a text, got 1"),
     ("calls", 1, "calls: expected a text, got 1"),
 ]
 

@@ -90,7 +90,8 @@ def test_the_manual_holds_the_vocabulary_as_it_is() -> None:
     described = [(name.strip("`"), phases, meaning) for name, phases, meaning, _ in rows]
     assert described == [(f.name, " ".join(f.letters), f.meaning) for f in VOCABULARY.values()]
     arguments = [re.findall(r"`(\w+)`", column) for *_, column in rows]
-    assert arguments == [["device"] * f.of_device + list(f.arguments) for f in VOCABULARY.values()]
+    taken = [["device"] * (f.of_device or f.per_device) + list(f.arguments) for f in VOCABULARY.values()]
+    assert arguments == taken
 
 
 def test_check_counts_what_a_host_holds(fake_runner: Run) -> None:
@@ -136,15 +137,28 @@ except SystemExit:
 
 def test_a_start_without_faults_imports_no_more_than_it_needs() -> None:
     program = """
-import __future__, json, os, signal, socket, sys, threading, time
+import __future__, _json, _signal, _socket, _thread, os, sys, time
 needed = set(sys.modules)
-import fake_runner.program, fake_runner.serving
+import fake_runner.program, fake_runner.serving, fake_runner.live
+from fake_runner import plain_json
+plain_json.loads(plain_json.dumps({}).decode())
 print(*sorted(set(sys.modules) - needed))
 """
     ended = subprocess.run(
         [sys.executable, "-S", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    ours = ["hosts", "masks", "program", "scripts", "serving", "tables", "views"]
+    ours = [
+        "hashing",
+        "hosts",
+        "live",
+        "masks",
+        "plain_json",
+        "program",
+        "scripts",
+        "serving",
+        "tables",
+        "views",
+    ]
     assert ended.stdout.split() == ["fake_runner", *(f"fake_runner.{module}" for module in ours)]
 
 
