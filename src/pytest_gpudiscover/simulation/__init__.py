@@ -4,8 +4,9 @@
 runner (`FakeHost.installation`), or with the same verdicts in memory (`FakeHost.in_memory`).
 """
 
-from pytest_gpudiscover.simulation.hosts import Call, FakeHost, showcase
+from pytest_gpudiscover.simulation.calls import Answered, Call
+from pytest_gpudiscover.simulation.hosts import FakeHost, showcase
 from pytest_gpudiscover.simulation.machines import MACHINES
 from pytest_gpudiscover.simulation.profiles import PROFILES, Profile
 
-__all__ = ["MACHINES", "PROFILES", "Call", "FakeHost", "Profile", "showcase"]
+__all__ = ["MACHINES", "PROFILES", "Answered", "Call", "FakeHost", "Profile", "showcase"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from fake_runner import masks, scripts, views
+from fake_runner import masks, recording, scripts, views
 from fake_runner.scripts import Answer, Death, Script
 from fake_runner.triggers import Mark
 from pytest_gpudiscover.installations import Located
@@ -22,7 +22,8 @@ from pytest_gpudiscover.probing.asking import Reply, RunnerGoneError, until_answ
 from pytest_gpudiscover.probing.processes import Exit, RunnerProcess
 from pytest_gpudiscover.probing.responses import BadResponseError, Response
 from pytest_gpudiscover.probing.runners import RunnerProber
-from pytest_gpudiscover.simulation.hosts import Call, FakeHost
+from pytest_gpudiscover.simulation.calls import Answered, Call
+from pytest_gpudiscover.simulation.hosts import FakeHost
 from pytest_gpudiscover.simulation.installation import simulated
 from pytest_gpudiscover.surroundings import Surroundings
 from pytest_gpudiscover.text import printable
@@ -82,7 +83,8 @@ class _Stage:
 
     async def launch(self, command: Sequence[str], environment: Mapping[str, str]) -> RunnerProcess:
         actor = _Actor(self._host, environment)
-        self._host.note(_call(command, actor.script.probe))
+        actor.call = _call(command, actor.script.probe)
+        self._host.note(actor.call)
         return actor
 
 
@@ -94,6 +96,7 @@ def _call(command: Sequence[str], probe: views.Probe) -> Call:
         phase=probe.phase,
         deep=probe.deep,
         masks=masks.in_force(probe.environment),
+        environment=recording.that_matter(probe.environment),
         started=asyncio.get_running_loop().time(),
     )
 
@@ -102,6 +105,7 @@ class _Actor:
     """A runner that follows its script."""
 
     pid = 0
+    call: Call
 
     def __init__(self, host: FakeHost, environment: Mapping[str, str]) -> None:
         self._host = host
@@ -122,16 +126,22 @@ class _Actor:
             self.die(script.death)
 
     def _decided(self, marks: Mapping[str, Mark]) -> Script:
-        self._document = self._host.document
-        host = self._host.checked()
+        self._decided_on = host = self._host.checked()
         variant = views.asked_variant(host, self._environment)
         return scripts.script(host, variant, self._environment, earlier=self._earlier, marks=marks)
 
     def asked(self) -> None:
         """Count a request, and look what the host has become since the last one."""
         self.requests += 1
-        if self._host.document is not self._document:
+        if self._host.checked() is not self._decided_on:
             self.script = self._decided(self.script.marks)
+
+    def record(self, answer: Answer) -> None:
+        """Record an answer that is about to be sent."""
+        devices = len(self.script.entries) if answer.status == 200 else 0
+        now = asyncio.get_running_loop().time()
+        answered = Answered(status=answer.status, devices=devices, at=now)
+        self.call = self._host.note_answer(self.call, answered)
 
     def say(self, text: str) -> None:
         """Write something to stderr."""
@@ -205,6 +215,7 @@ def _bind(actor: _Actor) -> None:
 async def _read(actor: _Actor, answer: Answer) -> Response:
     if answer.raw is not None:
         raise BadResponseError("the answer is not complete HTTP", cut_short=True)
+    actor.record(answer)
     await _pass(_HEAD, answer.head_pace)
     ready = asyncio.get_running_loop().time()
     if answer.headers.get("Content-Encoding", "identity") != "identity":
