@@ -58,14 +58,14 @@ def bad_utf8(script: Script, *, device: str, form: str) -> None:
 
 @fault(ENTRIES, "EVR", traits="per_device", form=one_of("nul", "escape", "long"))
 def hostile_strings(script: Script, *, device: str, form: str) -> None:
-    """Name and description hold a `nul`, an `escape` sequence for terminals, or are a mebibyte `long`."""
+    """The description holds a `nul`, an `escape` sequence for terminals, or is a mebibyte `long`."""
     hostile = {
         "nul": "GPU\x00with\x00NUL",
         "escape": "\x1b]0;taken over\x07\x1b[2J\x1b[31mred\u202e",
         "long": "A" * LONG,
     }
     for wire in wires(script, device):
-        wire["name"] = wire["description"] = hostile[form]
+        wire["description"] = hostile[form]
 
 
 @fault(ENTRIES, "ER", traits="per_device")

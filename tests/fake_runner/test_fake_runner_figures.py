@@ -76,7 +76,7 @@ def test_wrong_shape_can_be_that_of_the_first_entry_only(faulty: Start) -> None:
 
 def test_hostile_strings_hold_what_no_terminal_should_see(faulty: Start) -> None:
     assert all("\x00" in text for text in faulty("hostile_strings").listed())
-    assert all(text.startswith("\x1b]0;") for text in faulty("hostile_strings", form="escape").listed("name"))
+    assert all(text.startswith("\x1b]0;") for text in faulty("hostile_strings", form="escape").listed())
     assert [len(text) for text in faulty("hostile_strings", form="long", device="a").listed()] == [
         2**20,
         1,

@@ -222,7 +222,7 @@ async def _read(actor: _Actor, answer: Answer) -> Response:
         raise BadResponseError("the answer is compressed, which was not asked for", ready=ready)
     if "Transfer-Encoding" in answer.headers:
         raise BadResponseError("the answer is not complete HTTP", ready=ready, cut_short=True)
-    if answer.endless:
+    if answer.endless or _is_too_long(answer.body):
         raise BadResponseError("the answer does not end", ready=ready)
     await _pass(len(answer.body), answer.body_pace)
     death = actor.script.death
@@ -237,6 +237,16 @@ async def _read(actor: _Actor, answer: Answer) -> Response:
     return Response(answer.status, answer.body, ready)
 
 
+def _is_too_long(body: bytes) -> bool:
+    """Whether a client would give up reading; no answer of ordinary size needs the client for that."""
+    if len(body) < _SHORT:
+        return False
+    from pytest_gpudiscover.probing.http import MAX_BODY
+
+    return len(body) > MAX_BODY
+
+
+_SHORT = 1 << 20
 _HEAD = 100
 """About how many bytes the head of an answer has."""
 
