@@ -7,6 +7,8 @@ import gzip
 import http.client
 import json
 import signal
+import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -194,14 +196,19 @@ def test_driver_too_old_is_an_error_in_words(faulty: Start) -> None:
     )
 
 
-def test_slice_sends_a_good_answer_in_small_pieces(faulty: Start) -> None:
-    with faulty("slice", size=3).ask() as connection:
-        head = b""
-        while len(head) < 30:
-            part = connection.recv(3 - len(head) % 3)
-            head += part
-    assert head.startswith(b"HTTP/1.1 200")
-    assert len(faulty("slice").entries()) == 3
+def segments(connection: socket.socket) -> int:
+    """How many segments with data a connection received: `tcpi_data_segs_in` of Linux's `tcp_info`."""
+    information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
+    return int.from_bytes(information[152:156], sys.byteorder)
+
+
+@pytest.mark.parametrize(("name", "fewest", "most"), [("slice", 20, 1000), ("reorder", 1, 3)])
+def test_slice_sends_a_good_answer_in_small_pieces(faulty: Start, name: str, fewest: int, most: int) -> None:
+    with faulty(name).ask() as connection:
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert len(json.loads(response.read())) == 3
+        assert fewest <= segments(connection) <= most
 
 
 def test_bad_chunk_begins_well_and_then_has_no_size(faulty: Start) -> None:

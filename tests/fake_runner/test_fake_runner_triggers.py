@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -108,6 +109,18 @@ def test_runners_that_start_at_once_are_counted_one_by_one(start: Start, host: d
     with ThreadPoolExecutor(8) as pool:
         answered = list(pool.map(lambda runner: runner.get()[0].status, runners))
     assert sorted(answered) == [200] * 5 + [500] * 3
+
+
+def test_a_runner_waits_for_another_one_that_is_just_being_counted(
+    start: Start, host: dict[str, Any], tmp_path: Path
+) -> None:
+    host["fault"] = [{"name": "status", "times": 1}]
+    with (tmp_path / "host.state").open("w") as state:
+        fcntl.flock(state, fcntl.LOCK_EX)
+        runner = start(host, "cuda_v13")
+        assert runner.lives_on(0.3)
+        assert runner.try_to_connect() is None
+    assert runner.get()[0].status == 500
 
 
 def test_what_faults_remember_lies_beside_the_host_file_and_only_if_one_counts(
