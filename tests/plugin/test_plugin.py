@@ -142,7 +142,7 @@ def test_an_option_that_makes_no_sense_ends_the_run_before_it_starts(
     pytester: pytest.Pytester, options: list[str], said: str
 ) -> None:
     pytester.makepyfile("def test_other(): pass")
-    result = pytester.runpytest_subprocess(*options)
+    result = pytester.runpytest_inprocess(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: *{said}*"])
 
@@ -155,37 +155,37 @@ def test_a_timeout_bounds_the_probes(pytester: pytest.Pytester, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("mode", ["auto", "strict"])
-def test_the_fixtures_work_in_asynchronous_tests(pytester: pytest.Pytester, mode: str) -> None:
+def test_the_fixtures_work_in_asynchronous_tests(
+    pytester: pytest.Pytester, mode: str, tmp_path: Path
+) -> None:
+    host = FakeHost.of("L4").save(tmp_path / "host.json")
     pytester.makepyfile(
         """
         import pytest
 
         @pytest.mark.asyncio
         async def test_fixture(gpu_devices):
-            assert len(gpu_devices) == 5
+            assert len(gpu_devices) == 1
 
         @pytest.mark.asyncio
         async def test_engine(gpu_engine):
-            assert len(await gpu_engine.devices(rescan=True)) == 5
+            assert len(await gpu_engine.devices(rescan=True)) == 1
 
         def test_synchronous(gpu_devices):
-            assert len(gpu_devices) == 5
+            assert len(gpu_devices) == 1
         """
     )
-    result = pytester.runpytest("--gpudiscover-runner=fake", f"--asyncio-mode={mode}", "-W", "error")
+    fake = ["--gpudiscover-runner=fake", f"--gpudiscover-host={host.path}"]
+    result = pytester.runpytest(*fake, f"--asyncio-mode={mode}", "-W", "error")
     result.assert_outcomes(passed=3)
 
 
 def test_a_session_discovers_once(pytester: pytest.Pytester, tmp_path: Path) -> None:
-    host = FakeHost.of("RTX 4090").save(tmp_path / "host.json")
-    runner = f"{sys.executable} {Path(__file__).parents[2] / 'fake_runner'}"
+    host = FakeHost.of("Arc A770").save(tmp_path / "host.json")
     pytester.makepyfile("\n".join(f"def test_{n}(gpu_devices): assert gpu_devices" for n in range(4)))
-    os.environ["FAKE_RUNNER_HOST"] = str(host.path)
-    try:
-        pytester.runpytest("--gpudiscover-runner", runner).assert_outcomes(passed=4)
-    finally:
-        del os.environ["FAKE_RUNNER_HOST"]
-    assert len([call for call in host.calls if call.phase == "enumerate"]) == 1
+    fake = ["--gpudiscover-runner=fake", f"--gpudiscover-host={host.path}"]
+    pytester.runpytest(*fake).assert_outcomes(passed=4)
+    assert [call.phase for call in host.calls] == ["enumerate", "verify"]
 
 
 def test_fake_gpu_host_builds_machines_from_names_hosts_and_documents(pytester: pytest.Pytester) -> None:
@@ -230,4 +230,5 @@ def test_a_run_that_uses_no_gpu_imports_nothing_heavy(tmp_path: Path) -> None:
         text=True,
     )
     assert "1 passed" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[] ['pytest_gpudiscover', 'pytest_gpudiscover.plugin']"
+    modules = ["", ".plugin", ".plugin.discovering", ".plugin.settings", ".plugin.simulating"]
+    assert done.stdout.splitlines()[-1] == f"[] {[f'pytest_gpudiscover{name}' for name in modules]}"
