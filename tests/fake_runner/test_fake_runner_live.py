@@ -76,6 +76,8 @@ def test_what_struck_at_the_start_of_a_runner_strikes_as_long_as_it_lives(
     second = start(host | {"fault": faults}, "cuda_v13")
     assert second.get()[0].status == 200
     assert len((tmp_path / "host.state").read_text().splitlines()) == 2
+    replace(host | {"calls": "others", "fault": faults})
+    assert second.get()[0].status == 200
 
 
 # The record
@@ -96,6 +98,15 @@ def test_an_answer_is_on_record_before_anybody_has_it(
     assert started["started"] < answered.pop("answered") < refused.pop("answered")
     assert answered == {"event": "answer", "pid": runner.process.pid, "status": 200, "devices": 2}
     assert refused == {"event": "answer", "pid": runner.process.pid, "status": 404, "devices": 0}
+
+
+def test_an_answer_that_kills_its_runner_is_on_record(
+    start: Start, host: dict[str, Any], tmp_path: Path
+) -> None:
+    runner = start(host | {"calls": "calls.jsonl", "fault": [{"name": "die_mid_response"}]}, "cuda_v13")
+    runner.ask().close()
+    runner.exit_code()
+    assert [line["event"] for line in lines(tmp_path)] == ["start", "answer"]
 
 
 @pytest.mark.parametrize(("name", "answers"), [("status", [500]), ("empty_reply", []), ("redirect", [302])])
