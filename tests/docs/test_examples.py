@@ -52,7 +52,7 @@ def test_an_example_of_the_plugin_page_passes(example: str, pytester: pytest.Pyt
 
     result = pytester.runpytest_inprocess(*plugin_arguments(), "--gpudiscover-runner", "fake")
 
-    result.assert_outcomes(passed=1)
+    assert result.parseoutcomes().keys() == {"passed"}
 
 
 @pytest.mark.parametrize("page", ["python.md", "plugin.md"])
@@ -68,7 +68,7 @@ def test_the_plugin_page_names_every_setting_and_every_fixture(pytester: pytest.
 
     options = set(re.findall(r"--gpudiscover-[a-z-]+", shown))
     keys = set(re.findall(r"\bgpudiscover_[a-z_]+", shown))
-    fixtures = set(re.findall(r"^(?:fake_)?gpu_\w+", shown, re.MULTILINE))
+    fixtures = set(re.findall(r"^\w*gpu_\w+", shown, re.MULTILINE))
 
     assert options
     assert keys
