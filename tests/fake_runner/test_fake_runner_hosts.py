@@ -349,6 +349,7 @@ def test_a_host_file_that_makes_no_sense_is_refused_with_the_place(
     ("text", "complaint"),
     [
         ('{"gpu": [', "is no JSON: "),
+        ("{} {}", "is no JSON: Extra data"),
         ("[[gpu]\n", "is no TOML: "),
         ('{"gpu": [], "gpu": []}', "the key 'gpu' stands twice"),
         ('{"variant": {"x": {"library": "A"}, "x": {}}}', "the key 'x' stands twice"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,18 @@ def test_what_struck_at_the_start_of_a_runner_strikes_as_long_as_it_lives(
     assert second.get()[0].status == 200
 
 
+def test_memory_frozen_stays_frozen_in_a_runner_whose_host_changes(
+    start: Start, host: dict[str, Any], replace: Replace
+) -> None:
+    host["fault"] = [{"name": "memory_frozen", "device": "a"}]
+    runner = start(host, "cuda_v13")
+    assert runner.listed("free_memory") == [8 * GIB] * 3
+    for gpu in host["gpu"]:
+        gpu["free_memory"] = GIB
+    replace(host)
+    assert runner.listed("free_memory") == [8 * GIB, GIB, GIB]
+
+
 # The record
 
 
@@ -104,8 +117,10 @@ def test_an_answer_that_kills_its_runner_is_on_record(
     start: Start, host: dict[str, Any], tmp_path: Path
 ) -> None:
     runner = start(host | {"calls": "calls.jsonl", "fault": [{"name": "die_mid_response"}]}, "cuda_v13")
-    runner.ask().close()
-    runner.exit_code()
+    with runner.ask() as connection:
+        while connection.recv(4096):
+            pass
+    assert runner.exit_code() == -signal.SIGSEGV
     assert [line["event"] for line in lines(tmp_path)] == ["start", "answer"]
 
 
