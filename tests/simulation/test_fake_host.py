@@ -185,12 +185,15 @@ def test_a_change_that_makes_no_sense_is_refused_and_changes_nothing(case: str, 
     assert [path.name for path in tmp_path.iterdir()] == ["host.json"]
 
 
-def test_a_file_that_somebody_else_wrote_is_not_changed() -> None:
-    showcase = FakeHost.load(FAKE_RUNNER / "showcase.toml")
-    before = showcase.path.read_bytes()
+def test_a_file_that_somebody_else_wrote_is_not_changed(tmp_path: Path) -> None:
+    path = tmp_path / "showcase.toml"
+    path.write_bytes((FAKE_RUNNER / "showcase.toml").read_bytes())
+    before = path.read_bytes()
+    host = FakeHost.load(path)
     with pytest.raises(HostFileError, match=r"showcase\.toml: this file was loaded.*save\(path\) a copy"):
-        showcase.unplug("rtx4090")
-    assert showcase.path.read_bytes() == before
+        host.unplug("rtx4090")
+    assert path.read_bytes() == before
+    assert len(host.save(tmp_path / "mine.json").unplug("rtx4090").document["gpu"]) == 4
 
 
 def test_a_change_that_cannot_be_written_leaves_nothing_behind(
