@@ -89,7 +89,7 @@ def run(port: int, environment: Mapping[str, str]) -> int:
     if live.host.calls:
         from fake_runner import recording
 
-        recording.start(live.host.calls, live.script.probe)
+        recording.start(live.host.calls, live.script)
     return serving.perform(live, port)
 
 

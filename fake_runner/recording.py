@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fake_runner.views import Probe
+    from fake_runner.scripts import Script
 
 RECORDED = ("OLLAMA_LIBRARY_PATH", "LD_LIBRARY_PATH", *masks.VARIABLES)
 RECORDED_PREFIXES = ("GGML_", "GPUDISCOVER_")
@@ -31,12 +31,13 @@ def that_matter(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def start(path: str, probe: Probe) -> None:
-    """Record a start.
+def start(path: str, script: Script) -> None:
+    """Record a start, and which faults struck at it.
 
     Raises:
         HostError: the record cannot be written.
     """
+    probe = script.probe
     call = {
         "event": "start",
         "pid": os.getpid(),
@@ -46,6 +47,7 @@ def start(path: str, probe: Probe) -> None:
         "deep": probe.deep,
         "masks": masks.in_force(probe.environment),
         "environment": that_matter(probe.environment),
+        "faults": script.struck,
         "started": time.monotonic(),
     }
     try:

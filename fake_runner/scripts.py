@@ -107,12 +107,13 @@ class Script:
         literals: what stands in the body for texts that `json` cannot write, by those texts.
         earlier: by the key of a fault, what is remembered of earlier starts.
         marks: by the key of a fault, what is to be remembered of this one.
+        struck: the faults that have edited this script, by name, in the order in which they did.
     """
 
     __slots__ = (
         *("binds", "daemonises", "death", "delay", "earlier", "encoding", "entries", "ignored_signals"),
         *("leaves_grandchild", "literals", "marks", "port_taken", "probe", "refusals", "routes", "silent"),
-        *("squatter", "stderr", "stops_itself", "visible"),
+        *("squatter", "stderr", "stops_itself", "struck", "visible"),
     )
 
     def __init__(self, probe: views.Probe) -> None:
@@ -121,6 +122,7 @@ class Script:
         self.literals: dict[str, bytes] = {}
         self.earlier: Mapping[str, Sequence[Mark]] = {}
         self.marks: dict[str, Mark] = {}
+        self.struck: list[str] = []
         self.entries = views.listed(probe.variants, probe.environment)
         self.visible = {entry.gpu for entry in self.entries}
         self.ignored_signals: tuple[str, ...] = ()

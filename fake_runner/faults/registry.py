@@ -150,7 +150,7 @@ class Fault:
         if self.of_device or self.per_device:
             arguments["device"] = planned.device
         if not planned.counts:
-            self.handler(script, **arguments)
+            self._strike(script, arguments)
             return
         earlier = script.earlier.get(planned.key, ())
         mark = script.marks.get(planned.key) or {"struck": planned.strikes(earlier)}
@@ -159,7 +159,11 @@ class Fault:
             mark.setdefault("free", {entry.gpu: entry.wire.get("free_memory", 0) for entry in script.entries})
             arguments["marks"] = (*earlier, mark)
         if mark["struck"]:
-            self.handler(script, **arguments)
+            self._strike(script, arguments)
+
+    def _strike(self, script: Script, arguments: dict[str, object]) -> None:
+        script.struck.append(self.name)
+        self.handler(script, **arguments)
 
 
 VOCABULARY: dict[str, Fault] = {}

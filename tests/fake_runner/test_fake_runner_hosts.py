@@ -230,6 +230,7 @@ def test_each_start_is_recorded_beside_the_host_file(start: Start, host: Any, tm
         assert call.pop("argv")[1:] == ["runner", "--ollama-engine", "--port", str(runner.port)]
         assert call.pop("pid") == runner.process.pid
         assert call["masks"].items() <= call.pop("environment").items()
+        assert call.pop("faults") == []
     mask = {"ROCR_VISIBLE_DEVICES": "1"}
     assert calls == [
         {"variant": "rocm", "phase": "verify", "deep": True, "masks": mask},

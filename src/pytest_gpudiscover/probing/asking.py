@@ -24,7 +24,7 @@ _POLL_FIRST, _POLL_LAST = 0.001, 0.010
 """Seconds between two tries to connect; they grow from one to the other."""
 _ASK_AGAIN = 0.05
 """Seconds until a runner that answered 503 is asked again."""
-_LAST_WORDS = 0.25
+_LAST_WORDS = 0.1
 """Seconds that a runner has to close its connection, and the kernel to report a death behind it."""
 _AFTER_EXIT = 1.0
 """Seconds that an answer may still take once its runner is gone: what was sent is on its way."""

@@ -35,6 +35,7 @@ class Call:
         masks: the masks in its environment.
         environment: the variables that decide what a runner shows, masks included, and no others.
         started: seconds, on a monotonic clock.
+        faults: the faults that struck at this start, by name.
         answered: what it answered first; None when it never did.
     """
 
@@ -46,6 +47,7 @@ class Call:
     masks: Mapping[str, str]
     started: float
     environment: Mapping[str, str] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
     answered: Answered | None = None
 
 
@@ -78,6 +80,7 @@ def _started(line: Mapping[str, Any]) -> Call:
         masks=line["masks"],
         started=line["started"],
         environment=line.get("environment", {}),
+        faults=tuple(line.get("faults", ())),
     )
 
 

@@ -83,12 +83,13 @@ class _Stage:
 
     async def launch(self, command: Sequence[str], environment: Mapping[str, str]) -> RunnerProcess:
         actor = _Actor(self._host, environment)
-        actor.call = _call(command, actor.script.probe)
+        actor.call = _call(command, actor.script)
         self._host.note(actor.call)
         return actor
 
 
-def _call(command: Sequence[str], probe: views.Probe) -> Call:
+def _call(command: Sequence[str], script: Script) -> Call:
+    probe = script.probe
     return Call(
         pid=0,
         argv=tuple(command),
@@ -97,6 +98,7 @@ def _call(command: Sequence[str], probe: views.Probe) -> Call:
         deep=probe.deep,
         masks=masks.in_force(probe.environment),
         environment=recording.that_matter(probe.environment),
+        faults=tuple(script.struck),
         started=asyncio.get_running_loop().time(),
     )
 
