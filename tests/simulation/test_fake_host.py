@@ -235,6 +235,33 @@ def test_a_plugged_card_takes_the_first_free_slot_and_meets_its_own_limits() -> 
     ]
 
 
+def test_a_plugged_card_takes_no_pci_id_that_another_has() -> None:
+    host = FakeHost({"gpu": [{"name": "one", "total_memory": "1 GiB", "pci_id": "0000:02:00.0"}]}).plug("L4")
+    assert [gpu["pci_id"] for gpu in host.document["gpu"]] == ["0000:02:00.0", "0000:03:00.0"]
+
+
+def test_an_unplugged_card_takes_its_faults_along() -> None:
+    host = FakeHost.of("RTX 4090", "RTX 3090").with_fault("vanish", device="gpu0").with_fault("reorder")
+    assert host.unplug("gpu0").document["fault"] == [{"name": "reorder"}]
+
+
+def test_only_what_matches_is_healed() -> None:
+    host = FakeHost.of("RTX 4090", "RTX 3090").with_fault("reorder")
+    host.inject("vanish", device="gpu0")
+    host.inject("vanish", device="gpu1")
+    host.heal(device="gpu0")
+    assert host.now.document["fault"] == [{"name": "reorder"}, {"name": "vanish", "device": "gpu1"}]
+    assert host.heal("vanish").document["fault"] == [{"name": "reorder"}]
+
+
+async def test_another_program_may_write_the_file_that_is_looked_at_in_memory(tmp_path: Path) -> None:
+    host = FakeHost.of("RTX 4090").save(tmp_path / "host.json")
+    discovery = Discovery(host.in_memory(without_variants=WITHOUT))
+    await discovery.devices()
+    host.path.write_text(json.dumps(FakeHost.of("RTX 4090", "L4").document), encoding="utf-8")
+    assert len(await discovery.devices(rescan=True)) == 2
+
+
 def test_healing_everything_heals_all_faults() -> None:
     host = FakeHost.of("RTX 4090").with_fault("status").with_fault("reorder")
     assert host.heal().document["fault"] == []
