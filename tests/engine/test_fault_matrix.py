@@ -30,6 +30,8 @@ HANGING = {"never_bind", "stop_self", "accept_silent", "hang_deep", "slow_header
 """These end at the deadline, which is short for them; the others never come near a deadline."""
 QUICK = {"slow_start": {"seconds": 0.05}, "slow_first": {"seconds": 0.05}, "stderr_flood": {"mebibytes": 1}}
 """Arguments that leave a fault what it is, and a test short."""
+AMPLE = 20.0
+"""Seconds that nothing needs, on however slow a machine."""
 ENDING = 8.0
 """Seconds in which the engine ends whatever a probe has started, after the probe's own deadline."""
 
@@ -75,13 +77,13 @@ def struck_host(name: str, phase: Phase) -> FakeHost:
     return FakeHost({"gpu": plain["gpu"], "variant": variants, "fault": [fault]})
 
 
-def seen(installation: Installation, timeout: float) -> Sight:
-    """Discover and refresh, in a thread of its own."""
+def seen(installation: Installation, phase: Phase, timeout: float) -> Sight:
+    """Discover and refresh, with this deadline in one phase and ample ones in the others."""
     discovery = Discovery(
         installation,
-        enumerate_timeout=timeout,
-        verify_timeout=timeout,
-        refresh_timeout=timeout,
+        enumerate_timeout=timeout if phase is Phase.ENUMERATE else AMPLE,
+        verify_timeout=timeout if phase is Phase.VERIFY else AMPLE,
+        refresh_timeout=timeout if phase is Phase.REFRESH else AMPLE,
         surroundings=replace(Surroundings.current(), available_memory=lambda: 1 << 36),
     )
 
@@ -138,9 +140,9 @@ def descriptors() -> int:
 @pytest.mark.parametrize(("name", "phase"), CELLS)
 def test_a_fault_has_its_verdict_and_touches_nobody_else(name: str, phase: Phase, tmp_path: Path) -> None:
     host = struck_host(name, phase).save(tmp_path / "host.json")
-    timeout = 0.6 if name in HANGING else 20.0
+    timeout = 1.5 if name in HANGING else AMPLE
     before = descriptors()
-    sight = seen(host.installation(), timeout)
+    sight = seen(host.installation(), phase, timeout)
     assert (psutil.Process().children(recursive=True), descriptors()) == ([], before)
 
     struck = {call.phase for call in host.calls if name in call.faults}
@@ -158,7 +160,7 @@ def test_a_fault_has_its_verdict_and_touches_nobody_else(name: str, phase: Phase
     assert all(r.detail and isinstance(r.reason, Reason) for r in report.rejected)
     assert all(probe.ended - probe.started < timeout + ENDING for probe in report.probes)
 
-    in_memory = seen(struck_host(name, phase).in_memory(), timeout)
+    in_memory = seen(struck_host(name, phase).in_memory(), phase, 0.3 if name in HANGING else AMPLE)
     assert verdicts(in_memory.bootstrap) == verdicts(sight.bootstrap)
     assert verdicts(in_memory.refresh) == verdicts(sight.refresh)
     assert WRITING or REACHED[name, phase] == EXPECTED.get((name, phase))
