@@ -3,7 +3,6 @@
 Runs of all candidates are interleaved, so that a busy machine slows all of them. Read the ratios, not the
 milliseconds: `python benchmarks/fake_runner_start.py [ROUNDS]`.
 """
-# ruff: noqa: INP001, T201 - a script that prints
 
 from __future__ import annotations
 

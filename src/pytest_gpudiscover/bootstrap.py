@@ -92,6 +92,7 @@ class _Verification:
             n: True for n, device in enumerate(listed) if device.library in TRUSTED_LIBRARIES
         }
         self._failed: dict[int, Rejection] = {}
+        self._alone: set[int] = set()
         self._running: dict[asyncio.Task[ProbeResult], int] = {}
 
     async def survivors(self) -> list[DeviceInfo]:
@@ -122,6 +123,8 @@ class _Verification:
         try:
             while True:
                 for n in self._startable(self._wanted(candidates)):
+                    if self._limit == 1:
+                        self._alone.add(n)
                     self._running[asyncio.create_task(self._ask(n))] = n
                 if not self._running:
                     return
@@ -172,16 +175,18 @@ class _Verification:
             *map(printable, (device.library, device.id, device.description, device.compute, device.pci_id)),
         )
         variant = self._variants[device.variant]
-        return await call.ask(
-            Phase.VERIFY, variant, show_only([device], call.masks), call.settings.verify_timeout
-        )
+        # A runner with everything built in would initialise the devices of its other libraries as well.
+        others = {other.library for other in self._listed if other.variant == device.variant} - {
+            device.library
+        }
+        masks = show_only([device], call.masks, hidden=sorted(others))
+        return await call.ask(Phase.VERIFY, variant, masks, call.settings.verify_timeout)
 
     def _judge(self, n: int, result: ProbeResult) -> None:
         device = self._listed[n]
-        if result.failure and result.failure.exhausted and self._running:
-            self._limit = (
-                1  # the device stays undecided, and is asked again when it has the machine for itself
-            )
+        if result.failure and result.failure.exhausted and n not in self._alone:
+            # It stays undecided, and is asked again when it has the machine for itself.
+            self._limit = 1
             return
         rejection = _verdict(device, result)
         self._verdicts[n] = rejection is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from dataclasses import replace
 from pytest_gpudiscover.bootstrap import Bootstrapped, bootstrap
 from pytest_gpudiscover.calls import Call, Settings
 from pytest_gpudiscover.devices import DeviceInfo
-from pytest_gpudiscover.errors import DiscoveryInUseError, InstallationError
+from pytest_gpudiscover.errors import InstallationError
 from pytest_gpudiscover.installations import Installation, Located
 from pytest_gpudiscover.masks import UserMasks
 from pytest_gpudiscover.recording import Observer, Recording
@@ -25,13 +26,15 @@ from pytest_gpudiscover.surroundings import Surroundings
 logger = logging.getLogger(__name__)
 
 DEFAULT_MAX_PARALLEL = 8
+_RETRY = 0.01
+"""Seconds until a call that has to wait for another one tries again."""
 
 
 class Discovery:
     """Finds the usable GPUs of a machine, and keeps their free memory up to date.
 
-    The first call of `devices` bootstraps, later ones refresh. Calls are serialised; all of them come from
-    one event loop at a time.
+    The first call of `devices` bootstraps, later ones refresh. Calls are serialised, whichever event loop or
+    thread they come from.
 
     Args:
         installation: what to discover with.
@@ -96,7 +99,6 @@ class Discovery:
 
         Raises:
             InstallationError: discovery cannot run: no runner, or no library root.
-            DiscoveryInUseError: a call from another event loop is still running.
         """
         async with self._turns.take():
             if self._state is None or rescan:
@@ -116,8 +118,7 @@ class Discovery:
             async with self._call(located, surroundings, masks, recording) as call:
                 found = await bootstrap(call)
             devices = _with_system_memory(found.devices, surroundings)
-            in_use = _only_used(located, devices)
-            self._state = _State(in_use, surroundings, masks, replace(found, devices=devices))
+            self._state = _State(located, surroundings, masks, replace(found, devices=devices))
         finally:
             self._report = recording.report(devices)
         return devices
@@ -169,23 +170,22 @@ class _State:
 
 
 class _Turns:
-    """One call at a time, in whichever event loop runs it: an asyncio lock belongs to one loop for good."""
+    """One call at a time, also across event loops and threads.
+
+    An asyncio lock belongs to one event loop for good. This one is only ever tried, so that no loop blocks.
+    """
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock = asyncio.Lock()
+        self._lock = threading.Lock()
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            if self._lock.locked():
-                raise DiscoveryInUseError(
-                    "this Discovery is busy in another event loop; give each its own, or wait for the call"
-                )
-            self._loop, self._lock = loop, asyncio.Lock()
-        async with self._lock:
+        while not self._lock.acquire(blocking=False):  # noqa: ASYNC110 - no event reaches across loops
+            await asyncio.sleep(_RETRY)
+        try:
             yield
+        finally:
+            self._lock.release()
 
 
 def _default_enumerate_timeout() -> float:
@@ -214,11 +214,3 @@ def _with_system_memory(
             "the system's memory is not readable, integrated devices keep their own figures: %s", error
         )
         return devices
-
-
-def _only_used(located: Located, devices: Iterable[DeviceInfo]) -> Located:
-    """Remember for refreshes only the variants that serve a device."""
-    used = {device.variant for device in devices}
-    return replace(
-        located, variants=tuple(variant for variant in located.variants if variant.name in used), missing=()
-    )

@@ -7,7 +7,6 @@
     |   +-- LibraryRootError     the library root is missing or cannot be read
     |   +-- VariantNotFoundError the installation has no such variant
     +-- UsageError               options that contradict each other or cannot be read
-    +-- DiscoveryInUseError      one Discovery, two event loops at once
     +-- HostFileError            a simulated host that makes no sense
     +-- RequirementError         a size or a compute capability that cannot be read
 
@@ -58,10 +57,6 @@ class VariantNotFoundError(InstallationError):
 
 class UsageError(GpuDiscoverError):
     """Options that contradict each other, or cannot be read."""
-
-
-class DiscoveryInUseError(GpuDiscoverError):
-    """A `Discovery` was called from a second event loop while the first was still busy with it."""
 
 
 class HostFileError(GpuDiscoverError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from pytest_gpudiscover.devices import DeviceInfo, is_number
 from pytest_gpudiscover.reports import Rejection
@@ -57,8 +58,8 @@ class UserMasks:
         in_force: the variables as they were set, for the report and the log.
         tokens: by library, the entries that count, in order; a library without a mask is missing.
         system: the platform, as in `Surroundings`.
-        uncertain: whether ROCm's masks are such that only the driver knows what they show together; they are
-            then left as they are.
+        uncertain: whether only the driver knows which of ROCm's entries count: a UUID in a list of numbers.
+            An unmasked probe then keeps the masks as they are; it lists in the order of the entries.
     """
 
     in_force: Mapping[str, str]
@@ -71,11 +72,7 @@ class UserMasks:
         """Find the masks in an environment."""
         in_force = {name: environment[name] for name in VARIABLES if name in environment}
         tokens = {"CUDA": _cuda_entries(in_force.get(CUDA)), "Vulkan": _vulkan_entries(in_force.get(VULKAN))}
-        uncertain = False
-        try:
-            tokens["ROCm"] = _rocm_entries(in_force, system)
-        except _UncertainError:
-            uncertain = True
+        tokens["ROCm"], uncertain = _rocm_entries(in_force, system)
         present = {library: entries for library, entries in tokens.items() if entries is not None}
         return cls(in_force=in_force, tokens=present, system=system, uncertain=uncertain)
 
@@ -117,7 +114,15 @@ class UserMasks:
         if self.uncertain or self.system != "linux" or not (self.in_force.keys() & {ROCR, HIP, CUDA}):
             return {}
         entries = self.tokens.get("ROCm")
-        return {ROCR: None if entries is None else ",".join(entries), HIP: None, CUDA: None}
+        return {ROCR: None if entries is None else ",".join(entries), **self.without_users_rocm_masks()}
+
+    def without_users_rocm_masks(self) -> dict[str, str | None]:
+        """On Linux, what takes out the masks that HIP reads behind ROCr's."""
+        return (
+            {HIP: None, CUDA: None}
+            if self.system == "linux" and self.in_force.keys() & {ROCR, HIP, CUDA}
+            else {}
+        )
 
 
 def enumerate_masks(variant: str, masks: UserMasks) -> dict[str, str | None]:
@@ -125,20 +130,31 @@ def enumerate_masks(variant: str, masks: UserMasks) -> dict[str, str | None]:
     return masks.composed_for_rocm() if version(variant)[0].startswith("rocm") else {}
 
 
-def show_only(devices: Iterable[DeviceInfo], masks: UserMasks) -> dict[str, str | None]:
+def show_only(
+    devices: Iterable[DeviceInfo], masks: UserMasks, hidden: Iterable[str] = ()
+) -> dict[str, str | None]:
     """The variables that make just these devices visible, in order; None takes a variable out.
 
     Libraries without a mask contribute nothing.
+
+    Args:
+        devices: what to show.
+        masks: the user's masks, which these replace.
+        hidden: libraries to show nothing of.
     """
     tokens: dict[str, list[str]] = {}
-    changes: dict[str, str | None] = {}
     for device in devices:
         variable = mask_variable(device.library, masks.system)
-        if variable is None:
-            continue
-        tokens.setdefault(variable, []).append(mask_token(device))
-        if device.library == "ROCm":
-            changes |= masks.composed_for_rocm()
+        if variable is not None:
+            tokens.setdefault(variable, []).append(mask_token(device))
+    changes: dict[str, str | None] = masks.without_users_rocm_masks() if ROCR in tokens else {}
+    if ROCR in tokens and CUDA in tokens:
+        # HIP would take CUDA's mask for its own; this one says: all that ROCr shows.
+        changes[HIP] = ",".join(str(n) for n in range(len(tokens[ROCR])))
+    for library in hidden:
+        variable = mask_variable(library, masks.system)
+        if variable is not None and variable not in tokens:
+            changes[variable] = ""
     return changes | {variable: ",".join(entries) for variable, entries in tokens.items()}
 
 
@@ -158,35 +174,33 @@ def _is_position(entry: str) -> bool:
     return is_number(entry) and len(entry) <= _MAX_DIGITS
 
 
-class _UncertainError(Exception):
-    """Two masks whose composition cannot be known without asking the driver."""
+def _rocm_entries(in_force: Mapping[str, str], system: str) -> tuple[tuple[str, ...] | None, bool]:
+    """What HIP shows within what ROCr shows: HIP counts, or names UUIDs, in the list that ROCr left.
 
-
-def _rocm_entries(in_force: Mapping[str, str], system: str) -> tuple[str, ...] | None:
-    """What HIP shows within what ROCr shows; HIP counts, or names UUIDs, in the list that ROCr left.
-
-    Raises:
-        _UncertainError: HIP names a UUID and ROCr numbers, so nobody knows whether ROCr shows it.
+    Returns:
+        the entries in ROCr's terms, and whether only the driver knows how many of them count.
     """
     hip = _hip_entries(in_force.get(HIP) or in_force.get(CUDA) or None)
     rocr = _without_repeats(_rocr_entries(in_force.get(ROCR))) if system == "linux" else None
     if hip is None or rocr is None:
-        return rocr if hip is None else hip
-    composed: list[str] = []
-    for entry in hip:
-        shown = _shown_by_rocr(entry, rocr)
-        if shown is None:
-            break
-        composed.append(shown)
-    return tuple(composed)
+        return (rocr if hip is None else hip), False
+    uncertain = any(map(is_number, rocr)) and not all(map(is_number, hip))
+    shown = takewhile(lambda entry: entry is not None, (_shown_by_rocr(entry, rocr) for entry in hip))
+    return tuple(entry for entry in shown if entry), uncertain
 
 
 def _shown_by_rocr(entry: str, rocr: tuple[str, ...]) -> str | None:
     if is_number(entry):
         return rocr[int(entry)] if int(entry) < len(rocr) else None
-    if any(is_number(token) for token in rocr):
-        raise _UncertainError
-    return next((token for token in rocr if entry.upper().startswith(token.upper())), None)
+    if any(map(is_number, rocr)):
+        return entry
+    # Either may be cut short; the longer of the two says more.
+    same = [token for token in rocr if _one_begins_the_other(entry.upper(), token.upper())]
+    return max(entry, same[0], key=len) if same else None
+
+
+def _one_begins_the_other(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
 
 
 def _rocr_entries(value: str | None) -> tuple[str, ...] | None:

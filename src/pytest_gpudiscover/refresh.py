@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from pytest_gpudiscover.bootstrap import Bootstrapped
 from pytest_gpudiscover.calls import Call
 from pytest_gpudiscover.devices import DeviceID, DeviceInfo
-from pytest_gpudiscover.masks import show_only
+from pytest_gpudiscover.masks import mask_variable, show_only
 from pytest_gpudiscover.refreshing import appeared, matched, updated, vanished
 from pytest_gpudiscover.reports import Phase, Rejection
 from pytest_gpudiscover.text import printable
@@ -41,10 +41,10 @@ async def ask_runners(
     Returns:
         bytes of free memory, by device.
     """
-    known = {device.device_id for device in devices}
+    known = {device.device_id: device for device in devices}
     free: dict[DeviceID, int] = {}
     for runner in runners:
-        if known <= free.keys():
+        if known.keys() <= free.keys():
             break
         if runner is not None:
             free |= await _figures(runner, known, free, timeout)
@@ -53,19 +53,46 @@ async def ask_runners(
 
 async def _figures(
     runner: ActiveRunner,
-    known: set[DeviceID],
-    free: dict[DeviceID, int],
+    known: Mapping[DeviceID, DeviceInfo],
+    free: Mapping[DeviceID, int],
     timeout: float,  # noqa: ASYNC109
 ) -> dict[DeviceID, int]:
     try:
-        if not known.intersection(runner.get_active_device_ids()) - free.keys():
+        if not known.keys() & set(runner.get_active_device_ids()) - free.keys():
             return {}
-        async with asyncio.timeout(timeout):
-            infos = await runner.get_device_infos()
-        return {info.device_id: info.free_memory for info in infos if info.device_id in known}
+        infos = await _in_time(runner.get_device_infos(), timeout)
+        return {
+            info.device_id: _sane(info, known[info.device_id]) for info in infos if info.device_id in known
+        }
     except Exception as error:
         logger.info("a runner in use could not be asked: %s", printable(f"{type(error).__name__}: {error}"))
         return {}
+
+
+async def _in_time(asking: Awaitable[Sequence[DeviceInfo]], timeout: float) -> Sequence[DeviceInfo]:  # noqa: ASYNC109
+    """Wait for somebody else's coroutine, but not beyond the time, whatever it does with its cancellation."""
+    task = asyncio.ensure_future(asking)
+    # Should it fail later on, nobody is left to hear of it.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait({task}, timeout=timeout)
+        if not task.done():
+            raise TimeoutError(f"no answer within {timeout:g} s")
+        if task.cancelled():
+            raise RuntimeError("it was cancelled")
+        return task.result()
+    finally:
+        task.cancel()
+
+
+def _sane(info: DeviceInfo, known: DeviceInfo) -> int:
+    """The free memory that a runner in use says, within what the device has."""
+    if not 0 <= info.free_memory <= known.total_memory:
+        shown = printable(f"{known.library} {known.id}")
+        logger.warning(
+            "a runner in use says that %s has %d bytes free: taken within bounds", shown, info.free_memory
+        )
+    return max(0, min(info.free_memory, known.total_memory))
 
 
 async def refresh(
@@ -110,7 +137,8 @@ async def _ask_variant(
             ]
         )
         return {}
-    found = matched(kept, result.answer)
+    masked = [d.library for d in kept if mask_variable(d.library, call.surroundings.system)]
+    found = matched(kept, result.answer, masked)
     call.recording.reject(vanished(device, result.answer) for device in found.missing)
     call.recording.reject(appeared(found.strangers, [*known.listed, *known.devices]))
     return dict(found.free)

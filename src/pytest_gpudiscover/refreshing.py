@@ -29,34 +29,41 @@ class Matched:
     strangers: tuple[DeviceInfo, ...]
 
 
-def matched(masked: Sequence[DeviceInfo], answer: Answer) -> Matched:
-    """Match an answer to the devices its probe was masked to, in the order of the mask.
+def matched(kept: Sequence[DeviceInfo], answer: Answer, masked: Collection[str]) -> Matched:
+    """Match an answer to the devices its probe was masked to.
 
     By PCI id where both sides have one, else by UUID where both do, else number n is the n-th of its library
     in the mask. Nothing else matches, and nobody is matched twice.
+
+    Args:
+        kept: the devices, in the order of the mask.
+        answer: what the probe answered.
+        masked: the libraries that the probe's masks apply to. Of another library all devices are shown, and a
+            number is the one that the runner gave at first.
     """
     free: dict[DeviceID, int] = {}
     strangers: list[DeviceInfo] = []
     for listed in answer.devices:
-        candidates = [device for device in masked if device.library == listed.library]
-        found = _find(listed, candidates)
+        candidates = [device for device in kept if device.library == listed.library]
+        found = _find(listed, candidates, listed.library in masked)
         if found is None or found.device_id in free:
             strangers.append(listed)
         else:
             free[found.device_id] = listed.free_memory
-    missing = tuple(device for device in masked if device.device_id not in free)
+    missing = tuple(device for device in kept if device.device_id not in free)
     return Matched(free=free, missing=missing, strangers=tuple(strangers))
 
 
-def _find(listed: DeviceInfo, candidates: Sequence[DeviceInfo]) -> DeviceInfo | None:
+def _find(listed: DeviceInfo, candidates: Sequence[DeviceInfo], masked: bool) -> DeviceInfo | None:
     # A place in the mask is the weakest evidence: whoever is known by a PCI id or a UUID comes first.
     known = next(
         (device for device in candidates if _comparable(device, listed) and same_gpu(device, listed)), None
     )
-    if known is not None or not is_number(listed.id) or int(listed.id) >= len(candidates):
+    if known is not None or not is_number(listed.id):
         return known
-    in_its_place = candidates[int(listed.id)]
-    return None if _comparable(in_its_place, listed) else in_its_place
+    by_number = {str(n) if masked else device.runner_id: device for n, device in enumerate(candidates)}
+    in_its_place = by_number.get(listed.id)
+    return None if in_its_place is None or _comparable(in_its_place, listed) else in_its_place
 
 
 def _comparable(device: DeviceInfo, listed: DeviceInfo) -> bool:

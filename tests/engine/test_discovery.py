@@ -13,7 +13,7 @@ import pytest
 
 from machines import eight_cards
 from pytest_gpudiscover import Discovery, OllamaInstallation, Phase, Reason, Report, discover
-from pytest_gpudiscover.errors import DiscoveryInUseError, RunnerNotFoundError
+from pytest_gpudiscover.errors import RunnerNotFoundError
 from pytest_gpudiscover.probing.output import TRACE
 from pytest_gpudiscover.recording import Progress
 from pytest_gpudiscover.simulation import FakeHost
@@ -145,16 +145,16 @@ def test_a_discovery_moves_from_one_event_loop_to_the_next() -> None:
     assert len(discovery.report.devices) == 1
 
 
-async def test_a_discovery_that_is_busy_in_another_event_loop_says_so() -> None:
-    host = FakeHost.of("RTX 4090").with_fault("never_bind")
-    busy = asyncio.Event()
-    discovery = Discovery(host.in_memory(), observer=lambda _: busy.set())
-    call = asyncio.create_task(discovery.devices())
-    await busy.wait()
-    with pytest.raises(DiscoveryInUseError, match="another event loop"):
-        await asyncio.to_thread(asyncio.run, discovery.devices())
-    call.cancel()
-    await asyncio.gather(call, return_exceptions=True)
+async def test_a_call_from_another_event_loop_waits_for_its_turn() -> None:
+    alive: list[int] = []
+    host = FakeHost.of("RTX 4090").with_fault("slow_start", seconds=0.02)
+    discovery = Discovery(
+        host.in_memory(variant="cuda_v13"), observer=lambda progress: alive.append(progress.running)
+    )
+    elsewhere = (asyncio.to_thread(asyncio.run, discovery.devices()) for _ in range(3))
+    results = await asyncio.gather(discovery.devices(), *elsewhere)
+    assert len(set(results)) == 1
+    assert max(alive) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -28,7 +29,11 @@ PHASES = (Phase.ENUMERATE, Phase.VERIFY, Phase.REFRESH)
 CELLS = [(name, phase) for name, fault in VOCABULARY.items() for phase in PHASES if phase in fault.phases]
 HANGING = {"never_bind", "stop_self", "accept_silent", "hang_deep", "slow_headers", "drip"}
 """These end at the deadline, which is short for them; the others never come near a deadline."""
-QUICK = {"slow_start": {"seconds": 0.05}, "slow_first": {"seconds": 0.05}, "stderr_flood": {"mebibytes": 1}}
+QUICK: dict[str, dict[str, float]] = {
+    "slow_start": {"seconds": 0.05},
+    "slow_first": {"seconds": 0.05},
+    "stderr_flood": {"mebibytes": 1},
+}
 """Arguments that leave a fault what it is, and a test short."""
 AMPLE = 20.0
 """Seconds that nothing needs, on however slow a machine."""
@@ -72,7 +77,8 @@ def struck_host(name: str, phase: Phase) -> FakeHost:
     """Two cards of one library, a third of another, and a fault that can strike the first library only."""
     plain = FakeHost.of("RTX 4090", "RTX 3090", "RX 7900 XTX").document
     trigger = {"device": "gpu0"} if VOCABULARY[name].of_device else {}
-    fault = {"name": name, "variant": "cuda_v13", "phase": str(phase), **trigger, **QUICK.get(name, {})}
+    fault: dict[str, Any] = {"name": name, "variant": "cuda_v13", "phase": str(phase)}
+    fault |= trigger | QUICK.get(name, {})
     variants = {key: value for key, value in plain["variant"].items() if key in ("cuda_v13", "rocm")}
     return FakeHost({"gpu": plain["gpu"], "variant": variants, "fault": [fault]})
 
@@ -110,7 +116,7 @@ def verdict(sight: Sight, phase: Phase) -> str:
 def written() -> dict[tuple[str, Phase], str]:
     """The page's cells."""
     lines = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.exists() else []
-    cells = {}
+    cells: dict[tuple[str, Phase], str] = {}
     for line in lines:
         if line.startswith("| `"):
             name, *words = (part.strip() for part in line.strip("|").split("|"))

@@ -20,7 +20,9 @@ GIB = 1 << 30
 class Runner:
     """A runner in use: what it is active on, and what it says when asked."""
 
-    def __init__(self, active: Sequence[DeviceID], infos: Sequence[DeviceInfo] | Exception | None) -> None:
+    def __init__(
+        self, active: Sequence[DeviceID], infos: Sequence[DeviceInfo] | BaseException | None
+    ) -> None:
         self.active = active
         self.infos = infos
         self.asked = 0
@@ -32,7 +34,7 @@ class Runner:
         self.asked += 1
         if self.infos is None:
             await asyncio.get_running_loop().create_future()
-        if isinstance(self.infos, Exception):
+        if isinstance(self.infos, BaseException):
             raise self.infos
         return self.infos or []
 
@@ -157,3 +159,36 @@ async def test_a_refresh_asks_only_the_variants_that_serve_a_device() -> None:
     await discovery.devices()
     await discovery.devices()
     assert [probe.variant for probe in discovery.report.probes] == ["cuda_v13", "rocm"]
+
+
+async def test_a_runner_in_use_that_was_cancelled_itself_does_not_cancel_the_caller() -> None:
+    discovery, (device,) = await bootstrapped("RTX 4090")
+    after = await discovery.devices(runners=[Runner([device.device_id], asyncio.CancelledError())])
+    assert after == (device,)
+
+
+async def test_a_runner_in_use_that_ignores_its_cancellation_holds_nobody_up() -> None:
+    released = asyncio.Event()
+
+    class Stubborn(Runner):
+        async def get_device_infos(self) -> Sequence[DeviceInfo]:
+            while not released.is_set():
+                try:
+                    await released.wait()
+                except asyncio.CancelledError:
+                    continue
+            return []
+
+    discovery, (device,) = await bootstrapped("RTX 4090", refresh_timeout=0.1)
+    assert await discovery.devices(runners=[Stubborn([device.device_id], [])]) == (device,)
+    released.set()
+
+
+@pytest.mark.parametrize(("said", "taken"), [(-5, 0), (1 << 60, None)])
+async def test_what_a_runner_in_use_says_is_taken_within_bounds(
+    said: int, taken: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    discovery, (device,) = await bootstrapped("RTX 4090")
+    (after,) = await discovery.devices(runners=[reporting(device, free=said)])
+    assert after.free_memory == (device.total_memory if taken is None else taken)
+    assert "taken within bounds" in caplog.text

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 from machines import eight_cards
-from pytest_gpudiscover import Phase, Reason, Report, discover
+from pytest_gpudiscover import Discovery, Phase, Reason, Report, discover
 from pytest_gpudiscover.installations import Located
 from pytest_gpudiscover.probing import Failure, Prober, ProbeRequest, ProbeResult
 from pytest_gpudiscover.reports import ProbeRecord
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.simulation.in_memory import InMemoryInstallation
 from pytest_gpudiscover.surroundings import Surroundings
+from pytest_gpudiscover.variants import Variant
 
 
 def verified(report: Report, variant: str) -> list[ProbeRecord]:
@@ -176,3 +177,74 @@ def test_a_machine_that_runs_out_of_processes_is_asked_one_at_a_time() -> None:
     outcomes = [probe.outcome for probe in report.probes]
     assert outcomes.count("not_started") == 7
     assert outcomes.count("answered") == 9
+
+
+def test_a_runner_with_everything_built_in_shows_one_device_of_one_library_at_a_time() -> None:
+    gpus = [
+        {"name": name, "pci_id": f"0000:0{n}:00.0", "total_memory": "8 GiB"}
+        for n, name in enumerate(("green", "red", "bad"))
+    ]
+    # One variant of each library stands for what is built in: the runner is pointed at none of them.
+    variants = {
+        "cuda_v13": {"library": "CUDA", "devices": ["green"]},
+        "rocm": {"library": "ROCm", "devices": ["red", "bad"]},
+    }
+    host = FakeHost({"gpu": gpus, "variant": variants, "fault": [{"name": "crash_deep", "device": "bad"}]})
+    report = discover(BuiltIn(host.in_memory()))
+    assert [(d.library, d.filtered_id) for d in report.devices] == [("CUDA", ""), ("ROCm", "0")]
+    masks = [probe.mask for probe in report.probes if probe.phase is Phase.VERIFY]
+    assert all(list(mask.values()).count("") == 1 for mask in masks)
+
+
+async def test_a_refresh_of_a_runner_with_everything_built_in_sees_both_vendors() -> None:
+    host = FakeHost.of("RTX 4090", "MI300X")
+    variants = {name: view for name, view in host.document["variant"].items() if name in ("cuda_v13", "rocm")}
+    discovery = Discovery(BuiltIn(FakeHost({**host.document, "variant": variants}).in_memory()))
+    assert [device.library for device in await discovery.devices()] == ["CUDA", "ROCm"]
+    assert [device.stale for device in await discovery.devices()] == [False, False]
+    assert discovery.report.rejected == ()
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """An installation whose runner has everything built in, and no directories."""
+
+    inner: InMemoryInstallation
+
+    def locate(self, surroundings: Surroundings) -> Located:
+        return replace(self.inner.locate(surroundings), variants=(Variant(name=""),))
+
+    def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:
+        return self.inner.prober(located, surroundings)
+
+
+def test_a_batch_that_runs_out_of_processes_all_at_once_is_tried_again_one_by_one() -> None:
+    report = discover(AllRefusedAtOnce(eight_cards().in_memory(variant="cuda_v13")))
+    assert len(report.devices) == 8
+    assert report.rejected == ()
+
+
+@dataclass(frozen=True)
+class AllRefusedAtOnce(Exhausted):
+    """A machine on which the first eight verifications fail together."""
+
+    @asynccontextmanager
+    async def prober(self, located: Located, surroundings: Surroundings) -> AsyncIterator[Prober]:
+        async with self.inner.prober(located, surroundings) as prober:
+            yield FirstEight(prober)
+
+
+class FirstEight:
+    """Refuses as many verifications as there are cards, and answers from then on."""
+
+    def __init__(self, inner: Prober) -> None:
+        self.inner = inner
+        self.left = 8
+
+    async def probe(self, request: ProbeRequest) -> ProbeResult:
+        if request.phase is not Phase.VERIFY or not self.left:
+            return await self.inner.probe(request)
+        self.left -= 1
+        now = asyncio.get_running_loop().time()
+        failure = Failure(reason=Reason.NOT_STARTED, detail="no process left", exhausted=True)
+        return ProbeResult(failure=failure, started=now, ended=now)

@@ -245,3 +245,27 @@ def test_a_runner_is_never_given_a_descriptor_of_ours(tmp_path: Path) -> None:
     report = discover(OllamaInstallation(write_runner(tmp_path, conduct), root))
     # Standard input, output and error, and the one that lists the directory.
     assert [device.description for device in report.devices] == ["fds-4"]
+
+
+async def test_a_redirect_to_nonsense_is_an_answer_like_any_other(tmp_path: Path) -> None:
+    answer = "b'HTTP/1.1 302 Found\\r\\nLocation: http://[::bad\\r\\nContent-Length: 0\\r\\n\\r\\n'"
+    assert reason(await probe(write_runner(tmp_path, f"serve({answer})"))) is Reason.RUNNER_ERROR
+
+
+async def test_a_runner_that_resets_every_connection_gives_a_bad_answer(tmp_path: Path) -> None:
+    conduct = (
+        "import struct\nserver = listen()\nwhile True:\n"
+        "    c = server.accept()[0]\n"
+        "    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))\n"
+        "    c.close()\n"
+    )
+    assert reason(await probe(write_runner(tmp_path, conduct))) is Reason.BAD_ANSWER
+
+
+async def test_a_runner_that_keeps_its_connection_open_has_answered(
+    tmp_path: Path,
+) -> None:
+    conduct = "c = listen().accept()[0]; c.recv(65536); c.sendall(OK); import time; time.sleep(3600)"
+    command = write_runner(tmp_path, conduct)
+    result = await probe(command)
+    assert ids(result) == ["GPU-a"]

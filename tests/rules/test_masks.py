@@ -232,7 +232,8 @@ def test_a_rocm_probe_elsewhere_is_masked_by_hip() -> None:
 def test_the_users_mask_for_cuda_stays_when_cuda_and_rocm_are_shown_together() -> None:
     masks = UserMasks.read({CUDA: "0,1"}, "linux")
     shown = show_only([device("CUDA", "GPU-a"), device("ROCm", "0")], masks)
-    assert (shown[CUDA], shown[ROCR], shown[HIP]) == ("GPU-a", "0", None)
+    # HIP has a mask of its own then: without one it would take CUDA's.
+    assert (shown[CUDA], shown[ROCR], shown[HIP]) == ("GPU-a", "0", "0")
 
 
 @pytest.mark.parametrize("variant", ["rocm", "rocm_v7_2", "rocm_v6"])
@@ -312,14 +313,27 @@ def test_hips_uuids_are_passed_on_to_rocr() -> None:
 
 
 def test_hips_uuids_within_rocrs_uuids_are_those_that_both_show() -> None:
-    assert rocm_masks(ROCR="gpu-1a,GPU-77", HIP="GPU-77ff").tokens["ROCm"] == ("GPU-77",)
+    assert rocm_masks(ROCR="gpu-1a,GPU-77", HIP="GPU-77ff").tokens["ROCm"] == ("GPU-77ff",)
     assert rocm_masks(ROCR="gpu-1a,GPU-77", HIP="GPU-99").tokens["ROCm"] == ()
 
 
-def test_masks_that_only_the_driver_can_compose_are_left_as_they_are() -> None:
-    masks = rocm_masks(ROCR="0,1", HIP="GPU-1a2b")
+def test_masks_that_only_the_driver_can_compose_are_left_as_they_are_until_it_has_listed() -> None:
+    masks = rocm_masks(ROCR="0,1", HIP="GPU-1a2b,1")
     assert masks.uncertain
     assert masks.composed_for_rocm() == {}
+    listed = masks.translated(
+        Answer((DeviceInfo(id="0", library="ROCm"), DeviceInfo(id="1", library="ROCm")))
+    )
+    assert [device.filtered_id for device in listed.devices] == ["GPU-1a2b", "1"]
+    assert show_only([listed.devices[0]], masks) == {
+        "ROCR_VISIBLE_DEVICES": "GPU-1a2b",
+        "HIP_VISIBLE_DEVICES": None,
+        "CUDA_VISIBLE_DEVICES": None,
+    }
+
+
+def test_a_uuid_cut_short_in_either_mask_names_the_same_card() -> None:
+    assert rocm_masks(ROCR="GPU-cafe,GPU-beef", HIP="GPU-be").tokens["ROCm"] == ("GPU-beef",)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gpudiscover import refreshing
 from pytest_gpudiscover.devices import DeviceID, DeviceInfo
 from pytest_gpudiscover.refreshing import (
+    Matched,
     appeared,
-    matched,
     needs_available_memory,
     updated,
     vanished,
@@ -20,6 +22,12 @@ from pytest_gpudiscover.reports import Phase, Reason, Rejection
 from pytest_gpudiscover.wire import Answer
 
 GIB = 1 << 30
+
+
+def matched(
+    kept: Sequence[DeviceInfo], answer: Answer, masked: Collection[str] = ("CUDA", "ROCm", "Vulkan")
+) -> Matched:
+    return refreshing.matched(kept, answer, masked)
 
 
 def card(
@@ -210,3 +218,15 @@ def test_a_refresh_changes_free_memory_and_nothing_else(devices: list[DeviceInfo
         replace(d, free_memory=0) for d in devices
     ]
     assert [new.stale for new in result] == [n not in places for n in range(len(devices))]
+
+
+def test_a_number_of_a_library_without_a_mask_is_the_one_the_runner_gave() -> None:
+    # Nothing hides the rejected card 0 there: the survivor, renumbered to 0, is still the runner's 1.
+    survivor = DeviceInfo(id="0", filtered_id="1", library="SYCL", free_memory=15)
+    answer = Answer(
+        (
+            DeviceInfo(id="0", library="SYCL", free_memory=1),
+            DeviceInfo(id="1", library="SYCL", free_memory=14),
+        )
+    )
+    assert matched([survivor], answer, masked=()).free == {survivor.device_id: 14}

@@ -167,7 +167,6 @@ ERRORS = [
     errors.VariantNotFoundError("cuda_v14", ("cuda_v13", "cuda_v12")),
     errors.VariantNotFoundError("cuda_v14", ()),
     errors.UsageError("not both"),
-    errors.DiscoveryInUseError("busy"),
     errors.HostFileError("no such card"),
     errors.RequirementError("no size"),
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pytest_gpudiscover.probing import Failure
@@ -33,10 +33,32 @@ _MAX_BAD_ANSWERS = 3
 
 @dataclass(frozen=True)
 class Reply:
-    """A runner's answer, and when it began by the event loop's clock."""
+    """A runner's answer.
+
+    Attributes:
+        answer: what it says.
+        ready: when it began, by the event loop's clock.
+        connection: what it came over, still open; None in memory.
+    """
 
     answer: Answer
     ready: float
+    connection: socket.socket | None = None
+
+    async def farewell(self) -> None:
+        """Give the runner a moment to close its side, so that one that crashes after its answer is seen to.
+
+        The answer is whole already: no deadline takes it back.
+        """
+        if self.connection is None:
+            return
+        with self.connection:
+            try:
+                async with asyncio.timeout(_LAST_WORDS):
+                    while await asyncio.get_running_loop().sock_recv(self.connection, 4096):
+                        pass
+            except (TimeoutError, OSError):
+                return
 
 
 class AskError(Exception):
@@ -91,7 +113,21 @@ class HttpInfo:
 
     async def ask(self, process: RunnerProcess, port: int) -> Reply:
         """Poll until the runner answers, and read the answer."""
-        return await until_answered(process, lambda: _exchange(process, port))
+        connection: socket.socket | None = None
+
+        async def exchange() -> Response:
+            nonlocal connection
+            if connection is not None:
+                connection.close()
+            connection = await _connected(process, port)
+            return await _unless_it_dies(process, connection)
+
+        try:
+            return replace(await until_answered(process, exchange), connection=connection)
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
 
 
 async def until_answered(process: RunnerProcess, exchange: Callable[[], Awaitable[Response]]) -> Reply:
@@ -145,13 +181,6 @@ def _understood(response: Response) -> Reply | None:
     raise AskError(Failure(reason=Reason.RUNNER_ERROR, detail=detail), ready=response.ready)
 
 
-async def _exchange(process: RunnerProcess, port: int) -> Response:
-    with await _connected(process, port) as connection:
-        response = await _unless_it_dies(process, connection)
-        await _farewell(connection)
-        return response
-
-
 async def _unless_it_dies(process: RunnerProcess, connection: socket.socket) -> Response:
     """Ask over a connection; once the runner is gone, wait only for what is on its way."""
     from pytest_gpudiscover.probing.http import get  # slow, and meanwhile the runner starts
@@ -181,16 +210,6 @@ async def _ends_soon(process: RunnerProcess) -> bool:
     return True
 
 
-async def _farewell(connection: socket.socket) -> None:
-    """Give the runner time to close its side, so that one that crashes after its answer is seen to crash."""
-    try:
-        async with asyncio.timeout(_LAST_WORDS):
-            while await asyncio.get_running_loop().sock_recv(connection, 4096):
-                pass
-    except (TimeoutError, OSError):
-        return
-
-
 async def _connected(process: RunnerProcess, port: int) -> socket.socket:
     """Poll until the runner itself accepts a connection on its port.
 
@@ -218,7 +237,7 @@ async def _try(port: int) -> socket.socket | None:
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, (LOOPBACK, port))
         # A client that polls an ephemeral port can be given that very port, and reach itself.
-        if connection.getsockname() != connection.getpeername():
+        if connection.getsockname() != (LOOPBACK, port):
             return connection
     except OSError:
         pass

@@ -28,32 +28,24 @@ async def get(connected: socket.socket, path: str) -> Response:
     Raises:
         BadResponseError: the answer is not HTTP, cut short, too long, or compressed.
     """
-    ready: float | None = None
-    transport = _OneConnection(_SocketStream(connected))
+    # No client is put around the transport: proxies, redirects and cookies are a client's, not a request's.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
-    client = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False, timeout=None)  # noqa: S113
+    request = httpx.Request("GET", f"http://runner{path}", headers=headers)
+    ready: float | None = None
     try:
-        async with client, client.stream("GET", _url(connected, path), headers=headers) as response:
-            ready = asyncio.get_running_loop().time()
+        response = await _OneConnection(_SocketStream(connected)).handle_async_request(request)
+        ready = asyncio.get_running_loop().time()
+        try:
             return Response(response.status_code, await _body(response), ready)
+        finally:
+            await response.aclose()
     except (httpcore.ReadError, httpcore.WriteError) as error:
-        raise BadResponseError(
-            f"the connection broke: {_said(error)}", ready=ready, cut_short=True
-        ) from error
-    except httpcore.RemoteProtocolError as error:
-        detail = f"the answer is not complete HTTP: {_said(error)}"
+        detail = f"the connection broke: {printable(str(error))}"
         raise BadResponseError(detail, ready=ready, cut_short=True) from error
+    except httpcore.RemoteProtocolError as error:
+        raise BadResponseError("the answer is not complete HTTP", ready=ready, cut_short=True) from error
     except _TooMuchError as error:
         raise BadResponseError(str(error), ready=ready) from error
-
-
-def _url(connected: socket.socket, path: str) -> str:
-    address, port = connected.getpeername()[:2]
-    return f"http://{address}:{port}{path}"
-
-
-def _said(error: Exception) -> str:
-    return printable(str(error)) or type(error).__name__
 
 
 class _TooMuchError(Exception):
@@ -112,7 +104,6 @@ class _OneConnection(httpx.AsyncBaseTransport):
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
             host=request.url.raw_host,
-            port=request.url.port,
             target=request.url.raw_path,
         )
         connection = httpcore.AsyncHTTP11Connection(origin=url.origin, stream=self._stream)

@@ -8,7 +8,7 @@ import signal
 
 from pytest_gpudiscover.probing.processes import Exit, LaunchError
 
-_EXHAUSTION = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS})
+EXHAUSTION = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS})
 _EXPLANATIONS = {
     errno.ENOENT: "it does not exist, or the interpreter that its first line names does not",
     errno.EACCES: "it is not executable for this user",
@@ -28,7 +28,7 @@ def refusal(program: str, number: int | None) -> LaunchError:
         return LaunchError(f"cannot start {program}: the system refused, and did not say why")
     reason = _EXPLANATIONS.get(number, "the system refused")
     detail = f"cannot start {program}: {reason} ({os.strerror(number)})"
-    return LaunchError(detail, exhausted=number in _EXHAUSTION)
+    return LaunchError(detail, exhausted=number in EXHAUSTION)
 
 
 def exit_of(code: int) -> Exit:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pytest_gpudiscover.probing import Failure, ProbeRequest, ProbeResult
 from pytest_gpudiscover.probing.asking import AskError, Asking, Reply, RunnerGoneError
 from pytest_gpudiscover.probing.launching import launcher
+from pytest_gpudiscover.probing.outcomes import EXHAUSTION
 from pytest_gpudiscover.probing.ports import free_port
 from pytest_gpudiscover.probing.processes import Exit, Launcher, LaunchError, RunnerProcess
 from pytest_gpudiscover.reports import Phase, Reason
@@ -89,7 +90,11 @@ class RunnerProber:
         except (LaunchError, OSError) as error:
             failure = _not_started(error)
         finally:
-            own = await process.end() if process else None
+            try:
+                if reply:
+                    await reply.farewell()
+            finally:
+                own = await process.end() if process else None
         stderr = process.stderr if process else ""
         return _Ended(
             reply=reply, failure=failure, ready=ready, port_taken=port_taken, exit=own, stderr=stderr
@@ -164,8 +169,9 @@ def _last_line(text: str) -> str:
 def _not_started(error: LaunchError | OSError) -> Failure:
     if isinstance(error, LaunchError):
         return Failure(reason=Reason.NOT_STARTED, detail=error.detail, exhausted=error.exhausted)
-    # Asking takes a socket, and there was none left to be had.
-    return Failure(reason=Reason.NOT_STARTED, detail=f"the runner cannot be asked: {error}", exhausted=True)
+    # Asking takes a socket, and there may be none left to be had.
+    detail = f"the runner cannot be asked: {error.strerror or error}"
+    return Failure(reason=Reason.NOT_STARTED, detail=detail, exhausted=error.errno in EXHAUSTION)
 
 
 _OUT_OF_TIME = {
