@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import time
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
@@ -278,6 +280,17 @@ def test_nothing_from_a_runner_reaches_the_log_raw(caplog: pytest.LogCaptureFixt
     report = discover(host.in_memory())
     assert report.devices or report.rejected
     assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+def test_a_wall_clock_that_jumps_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    jumps = itertools.cycle((3600.0, -3600.0))
+    wall_clock = time.time
+    monkeypatch.setattr(time, "time", lambda: wall_clock() + next(jumps))
+    host = FakeHost.of("RTX 4090").with_fault("slow_start", seconds=0.01)
+    report = discover(host.in_memory(variant="cuda_v13"), enumerate_timeout=20, verify_timeout=20)
+    assert len(report.devices) == 1
+    assert 0 < report.duration < 20
+    assert all(probe.started <= probe.ended for probe in report.probes)
 
 
 def test_the_observer_hears_of_every_start_and_every_end() -> None:

@@ -723,3 +723,22 @@ def test_nothing_is_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         output.add(b"secret\n")
     assert caplog.messages == []
+
+
+async def test_what_cannot_be_killed_is_warned_about_and_not_called_gone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    # Nobody can be made unkillable on purpose: a keeper whose patience is over before it begins stands in.
+    program = tmp_path / "keeper_program.py"
+    source = keeper.PROGRAM.read_text(encoding="utf-8")
+    assert "KILL_PATIENCE = 5.0" in source
+    program.write_text(source.replace("KILL_PATIENCE = 5.0", "KILL_PATIENCE = 0.0"), encoding="utf-8")
+    monkeypatch.setattr(keeper, "PROGRAM", program)
+    async with KeeperLauncher() as launches:
+        process = await launches.launch(
+            [sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)"], {}
+        )
+        await process.end()
+    assert f"Runner {process.pid} was killed, and something that it started is not gone." in caplog.text
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)

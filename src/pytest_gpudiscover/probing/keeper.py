@@ -25,6 +25,7 @@ from pytest_gpudiscover.probing.outcomes import exit_of, refusal
 from pytest_gpudiscover.probing.output import Output
 from pytest_gpudiscover.probing.processes import Exit, LaunchError
 
+PROGRAM = Path(__file__).with_name("keeper_program.py")
 # How long the end of a runner, and of the keeper, may take: more than the keeper allows itself (seconds).
 END_PATIENCE = 8.0
 # What is read of a stream at once, and at most in a row: a flood must not hold up the event loop (bytes).
@@ -193,6 +194,9 @@ class KeptRunner:
                     stream.drain()
                 self.exit = exit_of(os.waitstatus_to_exitcode(number))
                 self._ended.set()
+            case "left":
+                _log.warning("Runner %d was killed, and something that it started is not gone.", self.pid)
+                self._close()
             case "gone":
                 self._close()
 
@@ -218,11 +222,10 @@ class Keeper:
             OSError: the system refused.
         """
         self._control, theirs = socket.socketpair()
-        program = Path(__file__).with_name("keeper_program.py")
         try:
             self._control.setblocking(False)
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(program), str(os.getpid())],
+                [sys.executable, "-I", "-S", str(PROGRAM), str(os.getpid())],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -157,8 +157,7 @@ class Warden:
             return
         self._watch()
         self._reap(ours=False)
-        self._kill()
-        say(self._channel, "gone", 0)
+        say(self._channel, "gone" if self._kill() else "left", 0)
 
     def _hear_of_children(self) -> None:
         """Have a byte arrive whenever a child ends, so that one poll waits for everything."""
@@ -233,17 +232,22 @@ class Warden:
             if child == self._runner and not (ours and killed):
                 say(self._channel, "ended", status)
 
-    def _kill(self) -> None:
-        """Kill and reap all children: each round makes the children of those that died ours."""
+    def _kill(self) -> bool:
+        """Kill and reap all children: each round makes the children of those that died ours.
+
+        Returns:
+            whether they are gone; one that is stuck in a driver may not be.
+        """
         poller = select.poll()
         poller.register(self._child_ended, select.POLLIN)
         deadline = time.monotonic() + KILL_PATIENCE
         while time.monotonic() < deadline:
             self._kill_round()
             if not self._reap(ours=True):
-                return
+                return True
             if poller.poll(KILL_ROUND):
                 os.read(self._child_ended, select.PIPE_BUF)
+        return False
 
     def _kill_round(self) -> None:
         found = children()
