@@ -18,6 +18,11 @@ from pytest_gpudiscover.surroundings import Surroundings
 Discover = Callable[..., Report]
 
 
+def test_one_text_where_several_variants_are_meant_is_refused() -> None:
+    with pytest.raises(TypeError, match="without_variants: expected a sequence of texts"):
+        NativeInstallation(without_variants="vulkan")
+
+
 @pytest.fixture
 def discovered(clean_environment: dict[str, str]) -> Discover:
     """Discover with the native runner, with more variables; afterwards no process may be left."""

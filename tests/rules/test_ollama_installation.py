@@ -105,7 +105,7 @@ def test_a_root_that_is_named_may_be_relative_and_hold_any_characters(
     machine.variants("x", "unused")
     machine.variants(installed, "cuda_v13")
     located = machine.locate(root=installed)
-    assert located.root == os.path.normpath(machine.directory / installed)
+    assert located.root == f"{machine.directory}/{installed}"
     assert "cuda_v13" in names(located)
     assert all(Path(d).is_absolute() for variant in located.variants for d in variant.directories)
 
@@ -179,7 +179,26 @@ def test_a_name_without_a_directory_is_looked_up_on_the_path_of_the_surroundings
 
 def test_a_relative_runner_is_relative_to_the_working_directory(machine: Machine) -> None:
     assert machine.locate("bin/ollama").command == (str(machine.runner),)
-    assert machine.locate("./bin/../bin/ollama").command == (str(machine.runner),)
+    assert machine.locate("./bin/../bin/ollama").command == (f"{machine.directory}/./bin/../bin/ollama",)
+
+
+def test_two_dots_behind_a_link_lead_where_the_system_says(machine: Machine) -> None:
+    root = machine.variants("real/lib", "cuda_v13")
+    runner = machine.file("real/bin/run", mode=0o755)
+    (machine.directory / "real/deep").mkdir()
+    (machine.directory / "link").symlink_to("real/deep")
+    located = machine.locate("link/../bin/run", root="link/../lib")
+    assert Path(located.command[0]).samefile(runner)
+    assert located.root is not None
+    assert Path(located.root).samefile(root)
+    assert names(located) == ["cuda_v13"]
+
+
+def test_one_text_where_several_are_meant_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"command: expected a sequence of texts, such as \('python3',\)"):
+        OllamaInstallation("python3")
+    with pytest.raises(TypeError, match="without_variants: expected a sequence of texts"):
+        OllamaInstallation(without_variants="vulkan")
 
 
 def test_a_runner_in_the_home_directory_is_found(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -369,3 +369,19 @@ def test_a_loaded_host_equals_the_one_that_was_saved_and_records_in_its_own_plac
     two.discover(enumerate_timeout=20)
     assert two.calls
     assert one.calls == ()
+
+
+def test_equal_hosts_have_equal_hashes() -> None:
+    host = FakeHost.of("RTX 4090").with_fault("slow_start", seconds=1)
+    reordered = {key: host.document[key] for key in reversed([*host.document])}
+    equal = FakeHost(
+        reordered | {"fault": [*host.document["fault"][:-1], {"seconds": 1.0, "name": "slow_start"}]}
+    )
+    assert equal == host
+    assert len({host, equal, host.now, FakeHost.of("RTX 4090")}) == 2
+
+
+@pytest.mark.parametrize("way", ["installation", "in_memory"])
+def test_one_text_where_several_variants_are_meant_is_refused(way: str) -> None:
+    with pytest.raises(TypeError, match="without_variants: expected a sequence of texts"):
+        getattr(FakeHost.of("RTX 4090"), way)(without_variants="vulkan")

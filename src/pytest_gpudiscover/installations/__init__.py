@@ -66,6 +66,25 @@ class Installation(Protocol):
         """Open whatever asks the runner, for one call of a discovery."""
 
 
+def http_prober(located: Located) -> AbstractAsyncContextManager[Prober]:
+    """What starts an installation's command as real processes, and asks them over HTTP."""
+    from pytest_gpudiscover.probing.asking import HttpInfo
+    from pytest_gpudiscover.probing.runners import runner_prober
+
+    return runner_prober(located.command, HttpInfo())
+
+
+def texts(name: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Take several texts as an installation's attribute of that name.
+
+    Raises:
+        TypeError: it is one text, which would silently be taken apart into its letters.
+    """
+    if isinstance(given, str):
+        raise TypeError(f"{name}: expected a sequence of texts, such as ({given!r},), got the text {given!r}")
+    return tuple(given)
+
+
 def ordered(variants: Iterable[Variant]) -> tuple[Variant, ...]:
     """Put variants into the order they are asked."""
     by_name = {variant.name: variant for variant in variants}

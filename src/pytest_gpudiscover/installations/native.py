@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_gpudiscover.errors import RunnerNotFoundError
-from pytest_gpudiscover.installations import Located, ordered
+from pytest_gpudiscover.installations import Located, http_prober, ordered, texts
 from pytest_gpudiscover.native.drivers import DRIVERS
 from pytest_gpudiscover.native.presence import absence
 from pytest_gpudiscover.probing import Prober
@@ -34,6 +34,10 @@ class NativeInstallation:
 
     variant: str | None = None
     without_variants: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse one text where several are meant."""
+        object.__setattr__(self, "without_variants", texts("without_variants", self.without_variants))
 
     def locate(self, surroundings: Surroundings) -> Located:
         """Look which drivers this machine has.
@@ -71,7 +75,4 @@ class NativeInstallation:
 
     def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:  # noqa: ARG002
         """Start real processes, and ask them over HTTP."""
-        from pytest_gpudiscover.probing.asking import HttpInfo
-        from pytest_gpudiscover.probing.runners import runner_prober
-
-        return runner_prober(located.command, HttpInfo())
+        return http_prober(located)

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from pytest_gpudiscover.errors import LibraryRootError, RunnerNotFoundError, RunnerNotUsableError
-from pytest_gpudiscover.installations import Located, ordered
+from pytest_gpudiscover.installations import Located, http_prober, ordered, texts
 from pytest_gpudiscover.installations.layout import root_candidates, variant_names
 from pytest_gpudiscover.probing import Prober
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
@@ -34,6 +34,11 @@ class OllamaInstallation:
     library_root: str | os.PathLike[str] | None = None
     variant: str | None = None
     without_variants: Sequence[str] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Refuse one text where several are meant."""
+        object.__setattr__(self, "command", texts("command", self.command))
+        object.__setattr__(self, "without_variants", texts("without_variants", self.without_variants))
 
     def locate(self, surroundings: Surroundings) -> Located:
         """Look the executable, the root and the variants up.
@@ -60,10 +65,7 @@ class OllamaInstallation:
 
     def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:  # noqa: ARG002
         """Start real processes, and ask them over HTTP."""
-        from pytest_gpudiscover.probing.asking import HttpInfo
-        from pytest_gpudiscover.probing.runners import runner_prober
-
-        return runner_prober(located.command, HttpInfo())
+        return http_prober(located)
 
     def _root(self, executable: str, surroundings: Surroundings) -> str:
         if self.library_root is not None:
@@ -71,7 +73,7 @@ class OllamaInstallation:
         *candidates, last = root_candidates(
             os.path.realpath(executable), surroundings.working_directory, surroundings.system
         )
-        return os.path.normpath(next((path for path in candidates if _is_directory(path)), last))
+        return next((path for path in candidates if _is_directory(path)), last)
 
 
 def _named_root(name: str, surroundings: Surroundings) -> str:
@@ -93,8 +95,9 @@ def _is_directory(path: str) -> bool:
 
 def _absolute(path: str, surroundings: Surroundings) -> str | None:
     """A path seen from the working directory, its symbolic links kept; None when that no longer exists."""
+    # Only joined: behind a symbolic link, `..` is not what the path without both would be.
     whole = os.path.join(surroundings.working_directory, path)  # noqa: PTH118
-    return os.path.normpath(whole) if os.path.isabs(whole) else None  # noqa: PTH117
+    return whole if os.path.isabs(whole) else None  # noqa: PTH117
 
 
 def find_executable(name: str, surroundings: Surroundings) -> str:

@@ -57,6 +57,10 @@ class FakeHost:
         object.__setattr__(self, "document", document)
         object.__setattr__(self, "_place", Place(document))
 
+    def __hash__(self) -> int:
+        """Equal documents have equal hashes, whatever the order of their keys."""
+        return hash(_hashable(self.document))
+
     def __str__(self) -> str:
         """In a few words: `2x NVIDIA L4, crash_deep`."""
         shown = [gpu.get("description", gpu["name"]) for gpu in self.document.get("gpu", ())]
@@ -286,7 +290,7 @@ class FakeHost:
         """
         from pytest_gpudiscover.simulation.installation import FakeInstallation
 
-        return FakeInstallation(self, variant=variant, without_variants=tuple(without_variants))
+        return FakeInstallation(self, variant=variant, without_variants=without_variants)
 
     def in_memory(
         self, *, variant: str | None = None, without_variants: Sequence[str] = ()
@@ -299,7 +303,7 @@ class FakeHost:
         """
         from pytest_gpudiscover.simulation.in_memory import InMemoryInstallation
 
-        return InMemoryInstallation(self, variant=variant, without_variants=tuple(without_variants))
+        return InMemoryInstallation(self, variant=variant, without_variants=without_variants)
 
     def discover(self, **options: Any) -> Report:
         """Discover this host through real processes, and wait for it.
@@ -310,6 +314,13 @@ class FakeHost:
         from pytest_gpudiscover.blocking import discover
 
         return discover(self.installation(), **options)
+
+
+def _hashable(value: Any) -> Any:
+    # No JSON: that would tell 1 from 1.0, which are equal.
+    if isinstance(value, Mapping):
+        return frozenset((key, _hashable(held)) for key, held in value.items())
+    return tuple(_hashable(held) for held in value) if isinstance(value, list | tuple) else value
 
 
 def _placed(host: FakeHost, place: Place) -> FakeHost:

@@ -16,7 +16,7 @@ from typing import Self
 from fake_runner import masks, recording, scripts, views
 from fake_runner.scripts import Answer, Death, Script
 from fake_runner.triggers import Mark
-from pytest_gpudiscover.installations import Located
+from pytest_gpudiscover.installations import Located, texts
 from pytest_gpudiscover.probing import Prober
 from pytest_gpudiscover.probing.asking import Reply, RunnerGoneError, until_answered
 from pytest_gpudiscover.probing.processes import Exit, RunnerProcess
@@ -43,7 +43,11 @@ class InMemoryInstallation:
 
     host: FakeHost
     variant: str | None = None
-    without_variants: tuple[str, ...] = ()
+    without_variants: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse one text where several are meant."""
+        object.__setattr__(self, "without_variants", texts("without_variants", self.without_variants))
 
     def locate(self, surroundings: Surroundings) -> Located:  # noqa: ARG002
         """Name the host's variants.

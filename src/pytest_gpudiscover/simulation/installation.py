@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from pytest_gpudiscover.installations import Located, ordered
+from pytest_gpudiscover.installations import Located, http_prober, ordered, texts
 from pytest_gpudiscover.probing import Prober
 from pytest_gpudiscover.simulation.hosts import FAKE_RUNNER, FakeHost
 from pytest_gpudiscover.surroundings import Surroundings
@@ -41,7 +42,11 @@ class FakeInstallation:
 
     host: FakeHost
     variant: str | None = None
-    without_variants: tuple[str, ...] = ()
+    without_variants: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse one text where several are meant."""
+        object.__setattr__(self, "without_variants", texts("without_variants", self.without_variants))
 
     def locate(self, surroundings: Surroundings) -> Located:  # noqa: ARG002
         """Name the host's variants.
@@ -58,7 +63,4 @@ class FakeInstallation:
 
     def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:  # noqa: ARG002
         """Start real processes, and ask them over HTTP."""
-        from pytest_gpudiscover.probing.asking import HttpInfo
-        from pytest_gpudiscover.probing.runners import runner_prober
-
-        return runner_prober(located.command, HttpInfo())
+        return http_prober(located)
