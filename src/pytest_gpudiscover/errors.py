@@ -54,6 +54,9 @@ class VariantNotFoundError(InstallationError):
         self.args = (name, available)
         self.available = available
 
+    def __str__(self) -> str:
+        return f"{self.path!r}: {self.problem}"
+
 
 class UsageError(GpuDiscoverError):
     """Options that contradict each other, or cannot be read."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.errors import RequirementError
-from pytest_gpudiscover.text import count, gibibytes, printable
+from pytest_gpudiscover.text import count, exact_unit, in_unit, printable
 
 _DOTTED = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
 _GFX = re.compile(r"gfx([0-9a-f]{1,6})([0-9a-f]{2})", re.ASCII | re.IGNORECASE)
@@ -71,7 +71,7 @@ class Requirement:
 
     def __str__(self) -> str:
         extras = [
-            f"of {gibibytes(self.min_memory)} or more" if self.min_memory is not None else "",
+            f"of {self._memory(self.min_memory, up=True)} or more" if self.min_memory is not None else "",
             f"with compute {self.min_compute.text} or higher" if self.min_compute else "",
         ]
         devices = count(self.count, f"{self.library} device" if self.library else "device")
@@ -83,10 +83,14 @@ class Requirement:
         if self.library is not None and device.library.lower() != self.library.lower():
             found.append(f"its library is {printable(device.library)}")
         if self.min_memory is not None and device.total_memory < self.min_memory:
-            found.append(f"it has {gibibytes(device.total_memory)}")
+            found.append(f"it has {self._memory(device.total_memory)}")
         if self.min_compute is not None and not self.min_compute.met_by(device):
             found.append(f"its compute capability is {printable(device.compute) or 'unknown'}")
         return found
+
+    def _memory(self, size: int, *, up: bool = False) -> str:
+        # In the one unit that says exactly what is needed; whoever has less, also by a byte, shows less.
+        return in_unit(size, exact_unit(self.min_memory or 0), up=up)
 
     def selected(self, devices: Iterable[DeviceInfo]) -> list[DeviceInfo]:
         """Pick the devices that meet it, however many."""

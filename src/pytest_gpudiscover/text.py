@@ -17,6 +17,7 @@ _UNITS = {"": 1} | {
     for unit, base in (("ib", 1024), ("b", 1000))
     for power, prefix in enumerate("kmgt", start=1)
 }
+_SHOWN = {name: _UNITS[name.lower()] for name in ("GiB", "GB", "MiB", "MB")}
 _SIZE = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
 
 
@@ -33,6 +34,25 @@ def _escaped(char: str) -> str:
 def gibibytes(size: int) -> str:
     """Show bytes in GiB with one decimal: `23.5 GiB`."""
     return f"{size / GIB:.1f} GiB"
+
+
+def exact_unit(size: int) -> str:
+    """The first of GiB, GB, MiB, MB and bytes in which one decimal says a size exactly, as it was typed."""
+    return next(
+        (name for name, unit in _SHOWN.items() if _tenths(size, unit, up=True) * unit // 10 == size), "bytes"
+    )
+
+
+def in_unit(size: int, unit: str, *, up: bool = False) -> str:
+    """Show bytes in a unit with one decimal, rounded down, or `up`: `23.9 GiB`; `bytes` have no decimal."""
+    if unit not in _SHOWN:
+        return f"{size} {unit}"
+    tenths = _tenths(size, _SHOWN[unit], up=up)
+    return f"{tenths // 10}.{tenths % 10} {unit}"
+
+
+def _tenths(size: int, unit: int, *, up: bool) -> int:
+    return -(-size * 10 // unit) if up else size * 10 // unit
 
 
 def parse_size(text: str) -> int:

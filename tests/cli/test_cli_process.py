@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpudiscover.cli import main
+from pytest_gpudiscover.cli import commands, main
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 ActOut = Callable[[dict[str, Any]], list[str]]
@@ -151,7 +151,8 @@ def test_a_check_answers_in_json_too(gpudiscover: Command, acting_out: ActOut) -
         (["--runner", __file__], "is not executable"),
         (["--runner", "'unclosed"], "is no command line"),
         (["--runner", "python3", "--library-root", "/no/such/root"], "/no/such/root"),
-        (["--runner", "native", "--variant", "nonsense"], "nonsense"),
+        (["--runner", "native", "--variant", "nonsense"], "'nonsense': no variant of that name"),
+        (["--runner", "native", "--variant", ""], "gpudiscover: '': no variant of that name"),
     ],
 )
 def test_what_cannot_run_exits_2_with_one_line(
@@ -163,6 +164,30 @@ def test_what_cannot_run_exits_2_with_one_line(
     assert captured.err.startswith("gpudiscover: ")
     assert captured.err.count("\n") == 1
     assert words in captured.err
+
+
+@pytest.mark.parametrize("command", ["list", "check"])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(24, "Too many open files"), "[Errno 24] Too many open files"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_a_system_that_has_nothing_left_exits_2_with_one_line(
+    command: str,
+    error: Exception,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(commands, "discovered", refuse)
+    assert main([command]) == 2
+    assert capsys.readouterr() == ("", f"gpudiscover: discovery could not run: {said}\n")
 
 
 def test_a_process_that_cannot_run_exits_2_with_one_line(gpudiscover: Command) -> None:

@@ -194,6 +194,13 @@ def test_without_any_driver_the_advice_is_to_install_one() -> None:
     assert "install its driver" in text
 
 
+def test_where_every_variant_was_left_out_no_driver_is_to_blame() -> None:
+    report = Report(masks={"CUDA_VISIBLE_DEVICES": ""})
+    assert sentences.nothing_found(report) == [
+        "No GPU was looked for: every variant was left out. Leave out fewer (--without-variant)."
+    ]
+
+
 def test_runners_that_list_nothing_lead_to_the_drivers_own_tools() -> None:
     text = " ".join(sentences.nothing_found(Report(probes=(probe(),))))
     assert "Asked: cuda_v13 answered." in text

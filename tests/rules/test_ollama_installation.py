@@ -331,7 +331,7 @@ def test_a_variant_that_does_not_exist_is_an_error_that_names_those_that_do(mach
     error = failure(machine, variant="cuda_v14")
     assert isinstance(error, VariantNotFoundError)
     assert error.available == ("cuda_v13", "cuda_v12")
-    assert str(error) == "cuda_v14: no variant of that name; there is: cuda_v13, cuda_v12"
+    assert str(error) == "'cuda_v14': no variant of that name; there is: cuda_v13, cuda_v12"
 
 
 @pytest.fixture

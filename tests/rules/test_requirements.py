@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.errors import RequirementError
 from pytest_gpudiscover.requirements import Compute, Requirement
+from pytest_gpudiscover.text import parse_size
 
 GIB = 1 << 30
 L4 = DeviceInfo(
@@ -97,6 +98,35 @@ def test_every_shortcoming_is_said_in_words() -> None:
 def test_memory_is_total_memory() -> None:
     assert Requirement(min_memory=2 * GIB).selected([IRIS]) == [IRIS]
     assert Requirement(min_memory=2 * GIB + 1).selected([IRIS]) == []
+
+
+@pytest.mark.parametrize(
+    ("needed", "had", "said"),
+    [
+        ("24GiB", 24 * GIB - 1, ["24.0 GiB or more", "it has 23.9 GiB"]),
+        ("24GiB", 24564 << 20, ["24.0 GiB or more", "it has 23.9 GiB"]),
+        ("1.1GiB", GIB, ["1.1 GiB or more", "it has 1.0 GiB"]),
+        ("24GB", 22 * GIB, ["24.0 GB or more", "it has 23.6 GB"]),
+        ("24564MiB", (24564 << 20) - 1, ["24564.0 MiB or more", "it has 24563.9 MiB"]),
+        (str(8 * GIB + 1), 8 * GIB, ["8589934593 bytes or more", "it has 8589934592 bytes"]),
+    ],
+)
+def test_memory_that_is_lacking_reads_as_less_than_what_is_needed(
+    needed: str, had: int, said: list[str]
+) -> None:
+    reasons = Requirement(min_memory=parse_size(needed)).unmet([replace(L4, total_memory=had)])
+    assert [words for words, reason in zip(said, reasons, strict=True) if words not in reason] == []
+
+
+@given(st.integers(1, 1 << 50), st.integers(1, 1 << 50))
+def test_a_device_that_lacks_memory_never_claims_to_have_it(needed: int, lacking: int) -> None:
+    requirement = Requirement(min_memory=needed)
+    (shortcoming,) = requirement.shortcomings(replace(L4, total_memory=max(needed - lacking, 0)))
+    number, unit = shortcoming.removeprefix("it has ").split()
+    said = str(requirement).removeprefix("1 device of ").removesuffix(" or more").split()
+    assert said[1] == unit
+    assert float(number) < float(said[0])
+    assert parse_size("".join(said)) == needed
 
 
 def test_what_meets_a_requirement_is_selected_in_order_however_many() -> None:

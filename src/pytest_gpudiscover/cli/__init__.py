@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GpuDiscoverError as error:
         _complain(str(error))
         return COULD_NOT_RUN
+    except (OSError, RuntimeError) as error:  # no file, process or thread left to be had
+        _complain(f"discovery could not run: {str(error) or type(error).__name__}")
+        return COULD_NOT_RUN
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED

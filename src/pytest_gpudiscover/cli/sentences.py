@@ -47,6 +47,8 @@ def nothing_found(report: Report) -> list[str]:
     """Say that no GPU was found, what was tried, and what to do next; empty when there is one."""
     if report.devices:
         return []
+    if not (report.probes or report.rejected):
+        return ["No GPU was looked for: every variant was left out. Leave out fewer (--without-variant)."]
     return ["No usable GPU was found on this machine.", *_tried(report), *_next_steps(report)]
 
 
