@@ -70,11 +70,9 @@ def parse_size(text: str) -> int:
         raise RequirementError(
             f"{printable(text)!r} is no size: expected bytes, or a number with a unit such as 16GiB"
         )
-    return (
-        int(float(match.group(1)) * _UNITS[unit])
-        if "." in match.group(1)
-        else int(match.group(1)) * _UNITS[unit]
-    )
+    whole, _, decimals = match.group(1).partition(".")
+    size: int = int(whole + decimals) * _UNITS[unit] // 10 ** len(decimals)
+    return size
 
 
 def count(number: int, noun: str) -> str:

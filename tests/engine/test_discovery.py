@@ -186,7 +186,7 @@ def test_discover_leaves_the_event_loop_of_the_thread_alone() -> None:
     asyncio.set_event_loop(loop)
     try:
         discover(FakeHost.of("RTX 4090").in_memory())
-        assert asyncio.get_event_loop_policy().get_event_loop() is loop
+        assert asyncio.get_event_loop() is loop
     finally:
         asyncio.set_event_loop(None)
         loop.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from machines import eight_cards
+from machines import eight_cards, equal_cards
 from pytest_gpudiscover import Discovery, Phase, Reason, Report, discover
 from pytest_gpudiscover.installations import Located
 from pytest_gpudiscover.probing import Failure, Prober, ProbeRequest, ProbeResult
@@ -42,6 +42,18 @@ def test_a_card_that_fails_on_both_variants_is_the_only_one_asked_on_the_older(t
     assert len(host.calls) == 11
     assert len(verified(report, "cuda_v12")) == 1
     assert len(report.devices) == 7
+
+
+def test_a_probe_is_ready_after_its_start_and_before_its_end_and_never_when_it_did_not_answer(
+    tmp_path: Path,
+) -> None:
+    fault = [{"name": "crash_deep", "device": "card3"}]
+    host = eight_cards(fault=fault).save(tmp_path / "host.json")
+    probes = discover(host.installation(variant="cuda_v13")).probes
+    assert [probe.ready for probe in probes if probe.outcome != "answered"] == [None]
+    answered = [(probe.started, probe.ready, probe.ended) for probe in probes if probe.outcome == "answered"]
+    assert len(answered) == 8
+    assert all(ready is not None and started < ready <= ended for started, ready, ended in answered)
 
 
 def test_a_card_that_only_the_older_variant_supports_has_all_cards_asked_there() -> None:
@@ -79,9 +91,7 @@ def test_no_more_runners_live_at_once_than_allowed(limit: int) -> None:
 
 def test_eight_runners_live_at_once_by_default() -> None:
     alive: list[int] = []
-    discover(
-        eight_cards().in_memory(), overlap="ollama", observer=lambda progress: alive.append(progress.running)
-    )
+    discover(equal_cards(12).in_memory(), observer=lambda progress: alive.append(progress.running))
     assert max(alive) == 8
 
 

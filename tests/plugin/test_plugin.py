@@ -188,6 +188,24 @@ def test_a_session_discovers_once(pytester: pytest.Pytester, tmp_path: Path) -> 
     assert [call.phase for call in host.calls] == ["enumerate", "verify"]
 
 
+def test_rejections_are_told_however_often_the_engine_was_asked_before(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.asyncio
+        async def test_engine(gpu_engine):
+            await gpu_engine.devices()
+            await gpu_engine.devices()
+            assert gpu_engine.report.rejected == ()  # a refresh has nothing to say of what was left out
+
+        def test_rejections(gpu_discovery):
+            assert {r.phase for r in gpu_discovery.rejected} == {"verify", "overlap", "duplicate"}
+        """
+    )
+    pytester.runpytest("-q", "--gpudiscover-runner=fake").assert_outcomes(passed=2)
+
+
 def test_fake_gpu_host_builds_machines_from_names_hosts_and_documents(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -56,7 +56,12 @@ def _view(card: str, wire: dict[str, Any]) -> dict[str, Any]:
 
 def eight_cards(**overrides: Any) -> FakeHost:
     """Eight cards that two CUDA variants list; all of them are fine, but for the given `fault`."""
-    names = [f"card{n}" for n in range(8)]
+    return equal_cards(8, **overrides)
+
+
+def equal_cards(count: int, **overrides: Any) -> FakeHost:
+    """So many cards that two CUDA variants list; all of them are fine, but for the given `fault`."""
+    names = [f"card{n}" for n in range(count)]
     gpus = [
         {"name": name, "description": f"Card {n}", "pci_id": f"0000:{n:02x}:00.0", "total_memory": "8 GiB"}
         for n, name in enumerate(names)
