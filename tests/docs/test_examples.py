@@ -1,4 +1,4 @@
-"""The Python examples of docs/python.md and docs/plugin.md, run as they stand there."""
+"""The Python examples of README.md, docs/python.md and docs/plugin.md, run as they stand there."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_an_example_of_the_python_page_runs(
 
 
 @pytest.mark.usefixtures("quiet_asyncio")
-@pytest.mark.parametrize("example", examples("plugin.md"), ids=place)
-def test_an_example_of_the_plugin_page_passes(example: str, pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize("example", [*examples("../README.md"), *examples("plugin.md")], ids=place)
+def test_an_example_of_the_readme_or_the_plugin_page_passes(example: str, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_example=example)
 
     result = pytester.runpytest_inprocess(*plugin_arguments(), "--gpudiscover-runner", "fake")
@@ -55,7 +55,7 @@ def test_an_example_of_the_plugin_page_passes(example: str, pytester: pytest.Pyt
     assert result.parseoutcomes().keys() == {"passed"}
 
 
-@pytest.mark.parametrize("page", ["python.md", "plugin.md"])
+@pytest.mark.parametrize("page", ["../README.md", "python.md", "plugin.md"])
 def test_a_page_with_examples_has_some(page: str) -> None:
     assert examples(page)
 
