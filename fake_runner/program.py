@@ -12,7 +12,7 @@ from fake_runner.tables import HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 USAGE = """\
 usage: fake-runner runner --ollama-engine --port N   answer like a GPU runner, as FAKE_RUNNER_HOST says
@@ -53,7 +53,7 @@ def command(arguments: list[str]) -> int:
         case ["check", path]:
             return check(path)
         case ["--help" | "-h"]:
-            sys.stdout.write(USAGE)
+            say([USAGE])
             return 0
         case _:
             given = " ".join(arguments) or "nothing"
@@ -98,8 +98,10 @@ def print_faults() -> int:
     from fake_runner.faults import VOCABULARY
 
     width = max(map(len, VOCABULARY))
-    for fault in VOCABULARY.values():
-        sys.stdout.write(f"{fault.name:{width}}  {' '.join(fault.letters):7}  {fault.sentence}\n")
+    say(
+        f"{fault.name:{width}}  {' '.join(fault.letters):7}  {fault.sentence}\n"
+        for fault in VOCABULARY.values()
+    )
     return 0
 
 
@@ -108,5 +110,15 @@ def check(path: str) -> int:
     host = hosts.load(path)
     counts = ((len(host.gpus), "GPU"), (len(host.variants), "variant"), (len(host.faults), "fault"))
     held = ", ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in counts)
-    sys.stdout.write(f"{path}: {held}\n")
+    say([f"{path}: {held}\n"])
     return 0
+
+
+def say(lines: Iterable[str]) -> None:
+    """Write lines to stdout, as many as somebody wants to read."""
+    try:
+        sys.stdout.writelines(lines)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python writes what is left when it ends, and would complain of the same pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -288,3 +288,16 @@ def test_the_showcase_fails_where_such_cards_fail(
 
 def test_the_showcase_records_nothing_because_it_may_lie_where_nobody_can_write() -> None:
     assert "calls" not in (FAKE_RUNNER / "showcase.toml").read_text().split()
+
+
+def test_a_reader_who_has_read_enough_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", str(FAKE_RUNNER), "faults"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
