@@ -76,7 +76,7 @@ async def test_runners_that_cannot_help_are_not_asked() -> None:
 
 @pytest.mark.parametrize("infos", [RuntimeError("gone"), None], ids=["raises", "hangs"])
 async def test_a_runner_in_use_that_fails_costs_only_its_own_answer(infos: Exception | None) -> None:
-    discovery, (device,) = await bootstrapped("RTX 4090", refresh_timeout=0.1)
+    discovery, (device,) = await bootstrapped("RTX 4090", refresh_timeout=0.5)
     broken = Runner([device.device_id], infos)
     after = await discovery.devices(runners=[broken])
     assert broken.asked == 1
@@ -147,7 +147,7 @@ async def test_a_stranger_is_reported_and_inherits_nobody_s_figures(tmp_path: Pa
 
 async def test_all_probes_of_a_refresh_share_one_deadline() -> None:
     host = FakeHost.of("RTX 4090", "MI300X").with_fault("never_bind", phase="refresh")
-    discovery = Discovery(host.in_memory(without_variants=["vulkan"]), refresh_timeout=0.2)
+    discovery = Discovery(host.in_memory(without_variants=["vulkan"]), refresh_timeout=0.5)
     await discovery.devices()
     assert all(device.stale for device in await discovery.devices())
     assert [(r.variant, r.reason) for r in discovery.report.rejected] == [("cuda_v13", Reason.TIMEOUT)]
@@ -179,7 +179,7 @@ async def test_a_runner_in_use_that_ignores_its_cancellation_holds_nobody_up() -
                     continue
             return []
 
-    discovery, (device,) = await bootstrapped("RTX 4090", refresh_timeout=0.1)
+    discovery, (device,) = await bootstrapped("RTX 4090", refresh_timeout=0.5)
     assert await discovery.devices(runners=[Stubborn([device.device_id], [])]) == (device,)
     released.set()
 

@@ -107,17 +107,17 @@ def test_one_card_is_never_initialised_by_two_runners_at_once() -> None:
 
 def test_a_device_that_hangs_is_dropped_alone_at_its_own_deadline() -> None:
     fault = [{"name": "hang_deep", "device": "card3"}]
-    report = discover(eight_cards(fault=fault).in_memory(variant="cuda_v13"), verify_timeout=0.2)
+    report = discover(eight_cards(fault=fault).in_memory(variant="cuda_v13"), verify_timeout=1.0)
     assert len(report.devices) == 7
     assert [(r.reason, r.description) for r in report.rejected] == [(Reason.TIMEOUT, "Card 3")]
-    assert "took longer than 0.2 s" in report.rejected[0].detail
+    assert "took longer than 1 s" in report.rejected[0].detail
 
 
 def test_a_variant_that_hangs_costs_only_itself() -> None:
     host = FakeHost.of("RTX 4090", "RX 7900 XTX").with_fault(
         "never_bind", variant="cuda_v13", phase="enumerate"
     )
-    report = discover(host.in_memory(), enumerate_timeout=0.2)
+    report = discover(host.in_memory(), enumerate_timeout=1.0)
     assert {device.library for device in report.devices} == {"CUDA", "ROCm"}
     assert [(r.variant, r.reason) for r in report.rejected if r.device is None] == [
         ("cuda_v13", Reason.TIMEOUT)
