@@ -269,3 +269,18 @@ async def test_a_runner_that_keeps_its_connection_open_has_answered(
     command = write_runner(tmp_path, conduct)
     result = await probe(command)
     assert ids(result) == ["GPU-a"]
+
+
+@pytest.mark.parametrize("content", ["no program at all\n", "#!/no/such/interpreter\n"])
+async def test_a_file_that_the_system_cannot_execute_is_not_started_and_not_tried_again(
+    tmp_path: Path, content: str
+) -> None:
+    runner = tmp_path / "runner"
+    runner.write_text(content)
+    runner.chmod(0o755)
+    ports = [free_port()] * 3
+    result = await probe([str(runner)], *ports)
+    assert reason(result) is Reason.NOT_STARTED
+    assert result.failure is not None
+    assert not result.failure.exhausted
+    assert str(runner) in result.failure.detail
