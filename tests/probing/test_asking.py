@@ -19,7 +19,9 @@ import pytest
 from pytest_gpudiscover import OllamaInstallation, Phase, Reason, Report, discover
 from pytest_gpudiscover.probing import ProbeRequest, ProbeResult, asking
 from pytest_gpudiscover.probing.asking import HttpInfo
+from pytest_gpudiscover.probing.keeper import KeeperLauncher
 from pytest_gpudiscover.probing.ports import LOOPBACK, free_port
+from pytest_gpudiscover.probing.processes import RunnerProcess
 from pytest_gpudiscover.probing.runners import RunnerProber
 from pytest_gpudiscover.variants import Variant
 from runners import DEVICE, library_tree, write_runner
@@ -272,15 +274,23 @@ async def test_a_runner_that_keeps_its_connection_open_has_answered(
 
 
 @pytest.mark.parametrize("content", ["no program at all\n", "#!/no/such/interpreter\n"])
-async def test_a_file_that_the_system_cannot_execute_is_not_started_and_not_tried_again(
-    tmp_path: Path, content: str
+async def test_a_file_that_the_system_cannot_execute_is_tried_once(
+    tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = tmp_path / "runner"
     runner.write_text(content)
     runner.chmod(0o755)
-    ports = [free_port()] * 3
-    result = await probe([str(runner)], *ports)
+    tried: list[list[str]] = []
+    launch = KeeperLauncher.launch
+
+    async def counted(self: KeeperLauncher, command: list[str], environment: dict[str, str]) -> RunnerProcess:
+        tried.append(command)
+        return await launch(self, command, environment)
+
+    monkeypatch.setattr(KeeperLauncher, "launch", counted)
+    result = await probe([str(runner)])
     assert reason(result) is Reason.NOT_STARTED
+    assert len(tried) == 1
     assert result.failure is not None
     assert not result.failure.exhausted
     assert str(runner) in result.failure.detail
