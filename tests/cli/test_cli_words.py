@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -37,9 +38,9 @@ def failed_variant(name: str, reason: Reason = Reason.TIMEOUT, detail: str = "to
     return Rejection(phase=Phase.ENUMERATE, reason=reason, detail=detail, variant=name)
 
 
-def probe(outcome: str = "answered", phase: Phase = Phase.ENUMERATE, **details: object) -> ProbeRecord:
+def probe(outcome: str = "answered", phase: Phase = Phase.ENUMERATE, **details: Any) -> ProbeRecord:
     base = ProbeRecord(phase=phase, variant="cuda_v13", started=0.0, ended=1.0, outcome=outcome)
-    return replace(base, **details)  # type: ignore[arg-type]
+    return replace(base, **details)
 
 
 def test_a_row_shows_memory_in_gib() -> None:

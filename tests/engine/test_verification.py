@@ -258,3 +258,15 @@ class FirstEight:
         now = asyncio.get_running_loop().time()
         failure = Failure(reason=Reason.NOT_STARTED, detail="no process left", exhausted=True)
         return ProbeResult(failure=failure, started=now, ended=now)
+
+
+def test_survivors_stand_in_the_order_of_the_listing_whichever_was_verified_first() -> None:
+    gpus = [{"name": name, "total_memory": "8 GiB", "description": name} for name in ("arc", "green")]
+    # Asked first, by its name, and verified last, by its library.
+    variants = {
+        "arc_vulkan": {"library": "Vulkan", "devices": ["arc"]},
+        "cuda_v13": {"library": "CUDA", "devices": ["green"]},
+    }
+    report = discover(FakeHost({"gpu": gpus, "variant": variants}).in_memory())
+    assert [device.library for device in report.devices] == ["Vulkan", "CUDA"]
+    assert [p.variant for p in report.probes if p.phase is Phase.VERIFY] == ["cuda_v13", "arc_vulkan"]

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from pytest_gpudiscover import OllamaInstallation, Phase, Reason, Report, discover
 from pytest_gpudiscover.probing import ProbeRequest, ProbeResult, asking
-from pytest_gpudiscover.probing.asking import HttpInfo
+from pytest_gpudiscover.probing.asking import HttpInfo, Reply
 from pytest_gpudiscover.probing.keeper import KeeperLauncher
 from pytest_gpudiscover.probing.ports import LOOPBACK, free_port
-from pytest_gpudiscover.probing.processes import RunnerProcess
+from pytest_gpudiscover.probing.processes import Exit, RunnerProcess
 from pytest_gpudiscover.probing.runners import RunnerProber
 from pytest_gpudiscover.variants import Variant
+from pytest_gpudiscover.wire import Answer
 from runners import DEVICE, library_tree, write_runner
 
 
@@ -294,3 +296,51 @@ async def test_a_file_that_the_system_cannot_execute_is_tried_once(
     assert result.failure is not None
     assert not result.failure.exhausted
     assert str(runner) in result.failure.detail
+
+
+class Answered:
+    """A runner that has answered, and a launcher that starts nothing else."""
+
+    pid = 0
+    exit = None
+    stderr = ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return
+
+    async def launch(self, command: Sequence[str], environment: Mapping[str, str]) -> Answered:
+        return self
+
+    async def wait(self) -> Exit:
+        never: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async def end(self) -> Exit | None:
+        return None
+
+
+class LongFarewell(Reply):
+    """An answer whose farewell outlasts the deadline."""
+
+    async def farewell(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.4):
+                await asyncio.get_running_loop().create_future()
+
+
+class AtOnce(HttpInfo):
+    """Has the answer before it has asked."""
+
+    async def ask(self, process: RunnerProcess, port: int) -> Reply:
+        return LongFarewell(Answer(), asyncio.get_running_loop().time())
+
+
+async def test_a_whole_answer_is_not_taken_back_by_a_deadline_that_passes_during_the_farewell() -> None:
+    request = ProbeRequest(phase=Phase.REFRESH, variant=Variant(name=""), timeout=0.2)
+    async with AsyncExitStack() as stack:
+        prober = RunnerProber(["runner"], AtOnce(), stack, open_launcher=Answered, choose_port=lambda: 0)
+        result = await prober.probe(request)
+    assert (result.failure, result.answer) == (None, Answer())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -49,8 +50,8 @@ def test_variants_are_asked_by_family_and_the_newest_of_a_family_first() -> None
 
 
 @given(st.lists(real_names | st.text(max_size=6), unique=True), st.randoms(use_true_random=False))
-def test_the_order_is_fixed_whatever_the_directory_listing_says(names: list[str], random: object) -> None:
-    shuffled = sorted(names, key=lambda _: random.random())  # type: ignore[attr-defined]
+def test_the_order_is_fixed_whatever_the_directory_listing_says(names: list[str], random: Random) -> None:
+    shuffled = sorted(names, key=lambda _: random.random())
     assert in_order(shuffled) == in_order(names)
     assert newest_first(shuffled) == newest_first(names)
     assert sorted(in_order(names)) == sorted(newest_first(names)) == sorted(names)
