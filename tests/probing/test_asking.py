@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from pytest_gpudiscover import OllamaInstallation, Phase, Reason, Report, discov
 from pytest_gpudiscover.probing import ProbeRequest, ProbeResult, asking
 from pytest_gpudiscover.probing.asking import HttpInfo, Reply
 from pytest_gpudiscover.probing.keeper import KeeperLauncher
-from pytest_gpudiscover.probing.ports import LOOPBACK, free_port
+from pytest_gpudiscover.probing.ports import LOOPBACK, free_port, port_for_runner
 from pytest_gpudiscover.probing.processes import Exit, RunnerProcess
 from pytest_gpudiscover.probing.runners import RunnerProber
 from pytest_gpudiscover.variants import Variant
@@ -40,7 +40,12 @@ async def probe(command: list[str], *ports: int, patience: float = 20) -> ProbeR
     )
     async with AsyncExitStack() as stack:
         prober = RunnerProber(
-            command, HttpInfo(), stack, choose_port=lambda: queue.pop(0) if queue else free_port()
+            command,
+            HttpInfo(),
+            stack,
+            open_port=lambda reserve: (
+                nullcontext(queue.pop(0)) if queue else port_for_runner(reserve=reserve)
+            ),
         )
         return await prober.probe(request)
 
@@ -106,6 +111,33 @@ async def test_a_runner_is_not_started_for_ever_when_all_its_ports_are_taken(tmp
         result = await probe(write_runner(tmp_path, "serve(OK)"), *[taken] * 10)
     assert reason(result) is Reason.PORT_TAKEN
     assert result.exit_code == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a port be reserved")
+@pytest.mark.parametrize("option", ["SO_REUSEADDR", "SO_REUSEPORT"])
+def test_a_runner_can_bind_a_reserved_port_and_the_kernel_gives_it_to_nobody_else(option: str) -> None:
+    with port_for_runner(reserve=True) as port, socket.socket() as other, socket.socket() as runner:
+        with pytest.raises(OSError, match="in use"):
+            other.bind((LOOPBACK, port))
+        runner.setsockopt(socket.SOL_SOCKET, getattr(socket, option), 1)
+        runner.bind((LOOPBACK, port))
+        runner.listen()
+        socket.create_connection((LOOPBACK, port)).close()
+
+
+async def test_a_runner_that_cannot_bind_beside_the_reservation_is_started_again_without_it(
+    tmp_path: Path,
+) -> None:
+    starts = tmp_path / "starts"
+    conduct = (
+        f"open({str(starts)!r}, 'a').write('x')\n"
+        "import socket\n"
+        "with socket.socket() as trial:\n"
+        "    trial.bind(('127.0.0.1', port))\n"
+        "serve(OK)"
+    )
+    assert ids(await probe(write_runner(tmp_path, conduct))) == ["GPU-a"]
+    assert starts.read_text() == ("xx" if sys.platform == "linux" else "x")
 
 
 async def test_a_runner_that_crashes_for_another_reason_is_started_once(tmp_path: Path) -> None:
@@ -341,6 +373,8 @@ class AtOnce(HttpInfo):
 async def test_a_whole_answer_is_not_taken_back_by_a_deadline_that_passes_during_the_farewell() -> None:
     request = ProbeRequest(phase=Phase.REFRESH, variant=Variant(name=""), timeout=0.2)
     async with AsyncExitStack() as stack:
-        prober = RunnerProber(["runner"], AtOnce(), stack, open_launcher=Answered, choose_port=lambda: 0)
+        prober = RunnerProber(
+            ["runner"], AtOnce(), stack, open_launcher=Answered, open_port=lambda reserve: nullcontext(0)
+        )
         result = await prober.probe(request)
     assert (result.failure, result.answer) == (None, Answer())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +14,31 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 _EPHEMERAL = range(49152, 65536)
+
+
+@contextmanager
+def port_for_runner(*, reserve: bool) -> Iterator[int]:
+    """Choose a port, and keep the kernel from giving it to anybody else while the block lasts.
+
+    On Linux two sockets may be bound to one port while one at most listens, provided that both ask for
+    SO_REUSEADDR, as the servers of most languages do, or SO_REUSEPORT. A runner that asks for neither finds
+    the port taken.
+
+    Args:
+        reserve: False for such a runner, which then races for the port with whoever else binds one.
+    """
+    if not (reserve and sys.platform == "linux"):
+        yield free_port()
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as reservation:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            reservation.setsockopt(socket.SOL_SOCKET, option, 1)
+        try:
+            reservation.bind((LOOPBACK, 0))
+            port = int(reservation.getsockname()[1])
+        except OSError:
+            port = free_port()
+        yield port
 
 
 def free_port() -> int:

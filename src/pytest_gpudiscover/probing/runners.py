@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from pytest_gpudiscover.probing import Failure, ProbeRequest, ProbeResult
 from pytest_gpudiscover.probing.asking import AskError, Asking, Reply, RunnerGoneError
 from pytest_gpudiscover.probing.launching import launcher
 from pytest_gpudiscover.probing.outcomes import EXHAUSTION
-from pytest_gpudiscover.probing.ports import free_port
+from pytest_gpudiscover.probing.ports import port_for_runner
 from pytest_gpudiscover.probing.processes import Exit, Launcher, LaunchError, RunnerProcess
 from pytest_gpudiscover.reports import Phase, Reason
 from pytest_gpudiscover.text import printable
@@ -36,7 +36,7 @@ class RunnerProber:
         asking: how it is asked.
         stack: closes what starts the processes.
         open_launcher: makes what starts the processes.
-        choose_port: finds a port for a runner.
+        open_port: holds a port for a runner, reserved or not.
     """
 
     def __init__(
@@ -46,13 +46,15 @@ class RunnerProber:
         stack: AsyncExitStack,
         *,
         open_launcher: Callable[[], Launcher] = launcher,
-        choose_port: Callable[[], int] = free_port,
+        open_port: Callable[[bool], AbstractContextManager[int]] = lambda reserve: port_for_runner(
+            reserve=reserve
+        ),
     ) -> None:
         self._command = tuple(command)
         self._asking = asking
         self._stack = stack
         self._open_launcher = open_launcher
-        self._choose_port = choose_port
+        self._open_port = open_port
         self._opening = asyncio.Lock()
         self._launcher: Launcher | None = None
 
@@ -60,8 +62,10 @@ class RunnerProber:
         """Start a runner, ask it, and end it and everything it started."""
         started = asyncio.get_running_loop().time()
         deadline = started + request.timeout
-        for _ in range(_MAX_STARTS):
-            ended = await self._once(request, deadline)
+        for n in range(_MAX_STARTS):
+            # It may be the reservation itself that a runner could not bind beside.
+            with self._open_port(n == 0) as port:
+                ended = await self._once(request, deadline, port)
             if not ended.lost_its_port:
                 return ended.result(request, started)
         failure = Failure(
@@ -70,8 +74,7 @@ class RunnerProber:
         )
         return ended.result(request, started, failure)
 
-    async def _once(self, request: ProbeRequest, deadline: float) -> _Ended:
-        port = self._choose_port()
+    async def _once(self, request: ProbeRequest, deadline: float, port: int) -> _Ended:
         process: RunnerProcess | None = None
         reply, failure, ready, port_taken = None, None, None, False
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -67,7 +67,11 @@ async def _prober(command: Sequence[str], host: FakeHost) -> AsyncIterator[Probe
     async with AsyncExitStack() as stack:
         stage = _Stage(host)
         yield RunnerProber(
-            command, _Conversation(), stack, open_launcher=lambda: stage, choose_port=lambda: 0
+            command,
+            _Conversation(),
+            stack,
+            open_launcher=lambda: stage,
+            open_port=lambda _reserve: nullcontext(0),
         )
 
 
