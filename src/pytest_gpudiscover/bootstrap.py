@@ -56,6 +56,26 @@ async def bootstrap(call: Call) -> Bootstrapped:
     return Bootstrapped(devices=tuple(renumbered(survivors)), listed=tuple(listed))
 
 
+async def verify(call: Call, device: DeviceInfo, listed: Sequence[DeviceInfo]) -> Rejection | None:
+    """Verify one known device alone, as a bootstrap does.
+
+    Args:
+        call: what asks.
+        device: as it was listed, or as it was found.
+        listed: every device that any variant listed.
+
+    Returns:
+        None when it is well, or of a library that is trusted; else why it is not. A device whose variant is
+        no longer there cannot be asked for, and is rejected for that.
+    """
+    if device.library in TRUSTED_LIBRARIES:
+        return None
+    variant = next((there for there in call.located.variants if there.name == device.variant), None)
+    if variant is None:
+        return _without_variant(device, call.located.missing)
+    return _verdict(device, await _ask_alone(call, variant, device, listed))
+
+
 async def _enumerate(call: Call) -> list[DeviceInfo]:
     """Ask variant after variant what it lists: two at once would fight over the memory of one GPU."""
     listed: list[DeviceInfo] = []
@@ -168,19 +188,8 @@ class _Verification:
         return start
 
     async def _ask(self, n: int) -> ProbeResult:
-        device, call = self._listed[n], self._call
-        logger.debug(
-            "verifying that %r supports %s %s, %s (compute %r, PCI id %r)",
-            device.variant,
-            *map(printable, (device.library, device.id, device.description, device.compute, device.pci_id)),
-        )
-        variant = self._variants[device.variant]
-        # A runner with everything built in would initialise the devices of its other libraries as well.
-        others = {other.library for other in self._listed if other.variant == device.variant} - {
-            device.library
-        }
-        masks = show_only([device], call.masks, hidden=sorted(others))
-        return await call.ask(Phase.VERIFY, variant, masks, call.settings.verify_timeout)
+        device = self._listed[n]
+        return await _ask_alone(self._call, self._variants[device.variant], device, self._listed)
 
     def _judge(self, n: int, result: ProbeResult) -> None:
         device = self._listed[n]
@@ -217,6 +226,27 @@ class _Verification:
         kept, rejected = without_duplicates(self._listed[n] for n in survivors)
         self._call.recording.reject(rejected)
         return kept
+
+
+async def _ask_alone(
+    call: Call, variant: Variant, device: DeviceInfo, listed: Iterable[DeviceInfo]
+) -> ProbeResult:
+    logger.debug(
+        "verifying that %r supports %s %s, %s (compute %r, PCI id %r)",
+        device.variant,
+        *map(printable, (device.library, device.id, device.description, device.compute, device.pci_id)),
+    )
+    # A runner with everything built in would initialise the devices of its other libraries as well.
+    others = {other.library for other in listed if other.variant == device.variant} - {device.library}
+    masks = show_only([device], call.masks, hidden=sorted(others))
+    return await call.ask(Phase.VERIFY, variant, masks, call.settings.verify_timeout)
+
+
+def _without_variant(device: DeviceInfo, missing: Iterable[Rejection]) -> Rejection:
+    why = next((rejection for rejection in missing if rejection.variant == device.variant), None)
+    reason = why.reason if why else Reason.UNREADABLE
+    detail = why.detail if why else f"the variant {printable(device.variant)!r}, which listed it, is gone"
+    return Rejection.of(device, Phase.VERIFY, reason, detail)
 
 
 def _verdict(device: DeviceInfo, result: ProbeResult) -> Rejection | None:

@@ -6,20 +6,22 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 
-from pytest_gpudiscover.bootstrap import Bootstrapped, bootstrap
+from pytest_gpudiscover.archive import Snapshot
+from pytest_gpudiscover.bootstrap import Bootstrapped, bootstrap, verify
 from pytest_gpudiscover.calls import Call, Settings
-from pytest_gpudiscover.devices import DeviceInfo
+from pytest_gpudiscover.devices import DeviceID, DeviceInfo
+from pytest_gpudiscover.environment import changed
 from pytest_gpudiscover.errors import InstallationError
 from pytest_gpudiscover.installations import Installation, Located
-from pytest_gpudiscover.masks import UserMasks
+from pytest_gpudiscover.masks import VARIABLES, UserMasks
 from pytest_gpudiscover.recording import Observer, Recording
-from pytest_gpudiscover.refresh import ActiveRunner, refresh
+from pytest_gpudiscover.refresh import ActiveRunner, refresh, refreshed
 from pytest_gpudiscover.refreshing import needs_available_memory, with_available_memory
-from pytest_gpudiscover.reports import Report
+from pytest_gpudiscover.reports import Rejection, Report
 from pytest_gpudiscover.selection import POLICIES, Policy
 from pytest_gpudiscover.surroundings import Surroundings
 
@@ -33,8 +35,9 @@ _RETRY = 0.01
 class Discovery:
     """Finds the usable GPUs of a machine, and keeps their free memory up to date.
 
-    The first call of `devices` bootstraps, later ones refresh. Calls are serialised, whichever event loop or
-    thread they come from.
+    The first call of `devices` bootstraps, later ones refresh. Where another process has bootstrapped,
+    `resume` takes the place of the bootstrap. Calls are serialised, whichever event loop or thread they come
+    from.
 
     Args:
         installation: what to discover with.
@@ -44,7 +47,7 @@ class Discovery:
         max_parallel: how many runners may live at once; None: 8.
         overlap: the overlap policy, `newest_covering` or `ollama`.
         surroundings: the environment and platform to discover in; None: those of this process, when it
-            bootstraps.
+            bootstraps or resumes. The masks in it give way to those of a snapshot that is resumed.
         observer: told whenever a probe starts or ends.
 
     Raises:
@@ -78,11 +81,15 @@ class Discovery:
         self._observer = observer
         self._turns = _Turns()
         self._state: _State | None = None
+        self._resumed_masks: Mapping[str, str] | None = None
         self._report = Report()
 
     @property
     def report(self) -> Report:
-        """What the last call found; an empty report before the first."""
+        """What the last call of `devices` found, or was resumed since; an empty report before the first.
+
+        `verify` and `free_memory` leave it as it is: they return all that they find.
+        """
         return self._report
 
     async def devices(
@@ -105,8 +112,88 @@ class Discovery:
                 return await self._bootstrap()
             return await self._refresh(self._state, runners)
 
-    async def _bootstrap(self) -> tuple[DeviceInfo, ...]:
+    async def verify(self, device: DeviceInfo) -> Rejection | None:
+        """Verify one device again, alone and with deep initialisation, as the bootstrap did.
+
+        Args:
+            device: one of this discovery's devices, or one that its verification rejected.
+
+        Returns:
+            None when it is well, also when its library is one that is trusted (Metal). Else why it is not: of
+            the phase `verify`. `not_started` and `port_taken` say that the machine could not start a runner,
+            and nothing of the device.
+
+        Raises:
+            RuntimeError: nothing was discovered before.
+        """
+        async with self._turns.take(), self._asking() as (state, call):
+            return await verify(call, device, state.found.listed)
+
+    async def free_memory(self, devices: Iterable[DeviceInfo]) -> dict[DeviceID, int]:
+        """Ask how much memory of some devices is free, with one probe for each of their variants.
+
+        As in a refresh, an integrated CUDA device has the system's available memory, and on Apple silicon the
+        figures stay what they were. `refresh_timeout` bounds all probes together.
+
+        Returns:
+            bytes, by device. One that is missing could not be asked, or no longer answers.
+
+        Raises:
+            RuntimeError: nothing was discovered before.
+        """
+        asked = tuple({device.device_id: replace(device, stale=False) for device in devices}.values())
+        async with self._turns.take(), self._asking() as (state, call):
+            found = _with_system_memory(await refreshed(call, state.found, asked), state.surroundings)
+        return {device.device_id: device.free_memory for device in found if not device.stale}
+
+    def snapshot(self) -> Snapshot | None:
+        """What the last bootstrap found, to be handed to another process; None before the first good one.
+
+        What refreshes have found since is not in it. Of a discovery that was resumed, it is what was resumed.
+        """
+        return self._state.snapshot if self._state else None
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Go on from what another process has found on this machine, as if it had been found here.
+
+        Whatever was known before is forgotten. The user's masks are from now on those of the snapshot, also
+        for a rescan: this process may have masked itself meanwhile. All else that its runners inherit is as
+        `surroundings` or, without those, this process has it now.
+
+        Args:
+            snapshot: of a discovery with an equal installation.
+
+        Raises:
+            InstallationError: this process cannot discover: no runner, or no library root.
+            RuntimeError: a call is under way.
+        """
+        with self._turns.take_now():
+            surroundings = self._surroundings(snapshot.report.masks)
+            self._state = _State.of(self._locate(surroundings), surroundings, snapshot)
+            self._resumed_masks = snapshot.report.masks
+            self._report = snapshot.report
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[tuple[_State, Call]]:
+        """What a question beside `devices` needs; what is recorded of it reaches the log and the observer."""
+        state = self._state
+        if state is None:
+            raise RuntimeError("nothing was discovered yet: await devices(), or resume() a snapshot, before")
+        recording = Recording(state.masks.in_force, self._observer)
+        async with self._call(state.located, state.surroundings, state.masks, recording) as call:
+            yield state, call
+
+    def _surroundings(self, masks: Mapping[str, str] | None) -> Surroundings:
+        """What to discover in, under these masks of the user; None: under those that are there."""
         surroundings = self._given_surroundings or Surroundings.current()
+        if masks is None:
+            return surroundings
+        every = {name: masks.get(name) for name in VARIABLES}
+        environment = changed(surroundings.environment, every, system=surroundings.system)
+        return replace(surroundings, environment=environment)
+
+    async def _bootstrap(self) -> tuple[DeviceInfo, ...]:
+        surroundings = self._surroundings(self._resumed_masks)
         masks = UserMasks.read(surroundings.environment, surroundings.system)
         recording = Recording(masks.in_force, self._observer)
         devices: tuple[DeviceInfo, ...] = ()
@@ -118,9 +205,9 @@ class Discovery:
             async with self._call(located, surroundings, masks, recording) as call:
                 found = await bootstrap(call)
             devices = _with_system_memory(found.devices, surroundings)
-            self._state = _State(located, surroundings, masks, replace(found, devices=devices))
         finally:
             self._report = recording.report(devices)
+        self._state = _State.of(located, surroundings, Snapshot(report=self._report, listed=found.listed))
         return devices
 
     def _locate(self, surroundings: Surroundings) -> Located:
@@ -157,16 +244,33 @@ class Discovery:
             )
 
 
+@dataclass(kw_only=True)
 class _State:
-    """What is remembered between calls."""
+    """What is remembered between calls.
 
-    def __init__(
-        self, located: Located, surroundings: Surroundings, masks: UserMasks, found: Bootstrapped
-    ) -> None:
-        self.located = located
-        self.surroundings = surroundings
-        self.masks = masks
-        self.found = found
+    Attributes:
+        located: the installation, as it was found at the bootstrap.
+        surroundings: those of the bootstrap.
+        masks: the user's among them.
+        found: the devices, with what refreshes have found since.
+        snapshot: what the bootstrap found.
+    """
+
+    located: Located
+    surroundings: Surroundings
+    masks: UserMasks
+    found: Bootstrapped
+    snapshot: Snapshot
+
+    @classmethod
+    def of(cls, located: Located, surroundings: Surroundings, snapshot: Snapshot) -> _State:
+        return cls(
+            located=located,
+            surroundings=surroundings,
+            masks=UserMasks.read(surroundings.environment, surroundings.system),
+            found=Bootstrapped(devices=snapshot.report.devices, listed=snapshot.listed),
+            snapshot=snapshot,
+        )
 
 
 class _Turns:
@@ -182,6 +286,15 @@ class _Turns:
     async def take(self) -> AsyncIterator[None]:
         while not self._lock.acquire(blocking=False):  # noqa: ASYNC110 - no event reaches across loops
             await asyncio.sleep(_RETRY)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def take_now(self) -> Iterator[None]:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("a call of this discovery is under way: resume() before it, or after it")
         try:
             yield
         finally:

@@ -102,21 +102,33 @@ async def refresh(
     if call.surroundings.apple_silicon:
         return known.devices
     logger.debug("refreshing free memory")
-    timeout = call.settings.refresh_timeout
-    free = await ask_runners(runners, known.devices, timeout)
-    deadline = asyncio.get_running_loop().time() + timeout
-    for variant in call.located.variants:
-        if all(device.device_id in free for device in known.devices):
-            break
-        kept = [device for device in known.devices if device.variant == variant.name]
-        if any(device.device_id not in free for device in kept):
-            # What a runner in use has said stands: the probe itself may take memory on the card.
-            free = await _ask_variant(call, known, variant, kept, deadline) | free
-    devices = updated(known.devices, free)
+    free = await ask_runners(runners, known.devices, call.settings.refresh_timeout)
+    # What a runner in use has said stands: the probe itself may take memory on the card.
+    devices = updated(known.devices, await _ask_variants(call, known, known.devices, free) | free)
     stale = [f"{printable(device.library)} {device.id}" for device in devices if device.stale]
     if stale:
         logger.warning("unable to refresh free memory, using old values: %s", ", ".join(stale))
     return devices
+
+
+async def refreshed(call: Call, known: Bootstrapped, devices: Sequence[DeviceInfo]) -> tuple[DeviceInfo, ...]:
+    """Give some devices their newest free memory, without asking the runners in use."""
+    if call.surroundings.apple_silicon:
+        return tuple(devices)
+    return updated(devices, await _ask_variants(call, known, devices, {}))
+
+
+async def _ask_variants(
+    call: Call, known: Bootstrapped, devices: Sequence[DeviceInfo], free: Mapping[DeviceID, int]
+) -> dict[DeviceID, int]:
+    """Ask each variant that serves a device without a figure, all of them within one time."""
+    deadline = asyncio.get_running_loop().time() + call.settings.refresh_timeout
+    found: dict[DeviceID, int] = {}
+    for variant in call.located.variants:
+        kept = [device for device in devices if device.variant == variant.name]
+        if any(device.device_id not in free for device in kept):
+            found |= await _ask_variant(call, known, variant, kept, deadline)
+    return found
 
 
 async def _ask_variant(

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.errors import RequirementError
-from pytest_gpudiscover.text import count, exact_unit, in_unit, printable
+from pytest_gpudiscover.text import count, exact_unit, in_unit, parse_size, printable
+
+GRAMMAR = "[COUNTx][LIBRARY][>=SIZE][@COMPUTE]"
+"""How a requirement is written: `2`, `CUDA`, `2xROCm>=16GiB`, `CUDA@8.0`."""
+
+_WORD = "[a-z][a-z0-9_.-]+"
+_WRITTEN = re.compile(
+    rf"""(?: (?P<count>[0-9]{{1,6}}) \ ? (?: x | (?=[>@]|\Z) ) )? \ ?
+    (?P<library>{_WORD}(?:\ {_WORD})*)? \ ? (?: >= (?P<memory>[^>@]*) )? (?: @ (?P<compute>[^>@]*) )?""",
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
+)
+_LIBRARIES = {name.lower(): name for name in ("CUDA", "ROCm", "Vulkan", "Metal", "Level Zero")}
 
 _DOTTED = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
 _GFX = re.compile(r"gfx([0-9a-f]{1,6})([0-9a-f]{2})", re.ASCII | re.IGNORECASE)
@@ -69,6 +80,51 @@ class Requirement:
     min_memory: int | None = None
     min_compute: Compute | None = None
 
+    @classmethod
+    def parse(cls, text: str) -> Requirement:
+        """Read what somebody wrote in short: `2xCUDA>=16GiB@8.0`.
+
+        Every part may be left out, but not all of them. Case does not count, and blanks between the parts do
+        not either. A library may have any name, since a runner may call it anything.
+
+        Raises:
+            RequirementError: it cannot be read.
+        """
+        tidy = " ".join(text.split())
+        match = _WRITTEN.fullmatch(tidy)
+        if not match or not tidy:
+            raise _unreadable(text)
+        library, memory, compute = match.group("library", "memory", "compute")
+        try:
+            return cls(
+                count=_positive(match.group("count") or "1"),
+                library=_LIBRARIES.get(library.lower(), library) if library else None,
+                min_memory=None if memory is None else parse_size(memory),
+                min_compute=None if compute is None else Compute.parse(compute),
+            )
+        except RequirementError as error:
+            raise _unreadable(text, f"{error}; ") from error
+
+    @classmethod
+    def parse_all(cls, text: str) -> tuple[Requirement, ...]:
+        """Read several, between commas: `1xCUDA, 1xROCm`. Which devices each may have: `unserved`.
+
+        Raises:
+            RequirementError: one of them cannot be read.
+        """
+        return tuple(cls.parse(part) for part in text.split(","))
+
+    @property
+    def written(self) -> str:
+        """It in short, as `parse` reads it: `2xCUDA>=16GiB@8.0`."""
+        kind = self.library or ""
+        if self.min_memory is not None:
+            number, unit = self._memory(self.min_memory, up=True).split()
+            kind += f">={number.removesuffix('.0')}{unit}"
+        if self.min_compute:
+            kind += f"@{self.min_compute.text}"
+        return f"{self.count}x{kind}" if kind else str(self.count)
+
     def __str__(self) -> str:
         extras = [
             f"of {self._memory(self.min_memory, up=True)} or more" if self.min_memory is not None else "",
@@ -107,3 +163,44 @@ class Requirement:
                 name = printable(device.description or device.name, 60)
                 reasons.append(f"{printable(device.library)} {device.id} ({name}): {', '.join(lacking)}")
         return reasons
+
+
+def unserved(requirements: Iterable[Requirement], devices: Sequence[DeviceInfo]) -> list[Requirement]:
+    """Of several requirements, those that cannot be met together with those before them.
+
+    Each has devices of its own: `1xCUDA, 1x>=40GiB` needs two devices, whichever of them is which.
+    """
+    asked, left = list(requirements), []
+    fitting = [[n for n, device in enumerate(devices) if not one.shortcomings(device)] for one in asked]
+    holders: dict[int, int] = {}
+    for mine, requirement in enumerate(asked):
+        tried = dict(holders)
+        if all(_place(mine, fitting, tried, set()) for _ in range(requirement.count)):
+            holders = tried
+        else:
+            left.append(requirement)
+    return left
+
+
+def _place(mine: int, fitting: Sequence[Sequence[int]], holders: dict[int, int], seen: set[int]) -> bool:
+    """Give one more device to a requirement; who holds the only one that fits may have to take another."""
+    for device in fitting[mine]:
+        if device in seen:
+            continue
+        seen.add(device)
+        if device not in holders or _place(holders[device], fitting, holders, seen):
+            holders[device] = mine
+            return True
+    return False
+
+
+def _positive(digits: str) -> int:
+    if not int(digits):
+        raise RequirementError("a count of 0 needs nothing")
+    return int(digits)
+
+
+def _unreadable(text: str, problem: str = "") -> RequirementError:
+    return RequirementError(
+        f"{printable(text, 100)!r} is no requirement: {problem}expected {GRAMMAR}, such as 2xCUDA>=16GiB@8.0"
+    )

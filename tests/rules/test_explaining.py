@@ -71,7 +71,10 @@ def test_no_gpu_and_no_failure_is_explained_by_empty_answers() -> None:
 
 def test_masks_of_the_user_come_first_in_an_explanation() -> None:
     text = why_none(Report(masks={"CUDA_VISIBLE_DEVICES": ""}, probes=(PROBE,)))
-    assert text.startswith("no usable GPU was found: masks are set: CUDA_VISIBLE_DEVICES=; 1 runner started")
+    assert text == (
+        'no usable GPU was found: CUDA_VISIBLE_DEVICES="" is the cause: it hides every CUDA device; '
+        "1 runner started, and none listed a device"
+    )
 
 
 def test_devices_are_named_in_one_line() -> None:
