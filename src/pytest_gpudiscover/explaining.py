@@ -76,18 +76,19 @@ def _left_out(report: Report) -> list[str]:
     """Say of each device that nobody serves why; devices with one reason are named together."""
     by_detail: dict[str, list[str]] = {}
     for rejection in failures(report):
-        if not _is_served(rejection.device, report):
+        if not _is_served(rejection, report):
             by_detail.setdefault(rejection.detail, []).append(named(rejection))
     if not by_detail and not report.devices:
         return [f"{count(len(report.probes), 'runner')} started, and none listed a device"]
     return [f"{', '.join(names)}: {detail}" for detail, names in by_detail.items()]
 
 
-def _is_served(device: DeviceInfo | None, report: Report) -> bool:
-    """Whether another variant of the same library serves it."""
-    return device is not None and any(
-        kept.compare(device) is Comparison.SAME_BACKEND for kept in report.devices
-    )
+def _is_served(rejection: Rejection, report: Report) -> bool:
+    """Whether another variant of the same library serves what was left out."""
+    device = rejection.device
+    if device is None or rejection.phase is Phase.REFRESH:
+        return False
+    return any(kept.compare(device) is Comparison.SAME_BACKEND for kept in report.devices)
 
 
 def _masked(requirement: Requirement, report: Report) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from built_in import BuiltIn, both_vendors
 from machines import eight_cards, equal_cards
 from pytest_gpudiscover import Discovery, Phase, Reason, Report, discover
 from pytest_gpudiscover.installations import Located
@@ -19,7 +20,6 @@ from pytest_gpudiscover.reports import ProbeRecord
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.simulation.in_memory import InMemoryInstallation
 from pytest_gpudiscover.surroundings import Surroundings
-from pytest_gpudiscover.variants import Variant
 
 
 def verified(report: Report, variant: str) -> list[ProbeRecord]:
@@ -190,16 +190,7 @@ def test_a_machine_that_runs_out_of_processes_is_asked_one_at_a_time() -> None:
 
 
 def test_a_runner_with_everything_built_in_shows_one_device_of_one_library_at_a_time() -> None:
-    gpus = [
-        {"name": name, "pci_id": f"0000:0{n}:00.0", "total_memory": "8 GiB"}
-        for n, name in enumerate(("green", "red", "bad"))
-    ]
-    # One variant of each library stands for what is built in: the runner is pointed at none of them.
-    variants = {
-        "cuda_v13": {"library": "CUDA", "devices": ["green"]},
-        "rocm": {"library": "ROCm", "devices": ["red", "bad"]},
-    }
-    host = FakeHost({"gpu": gpus, "variant": variants, "fault": [{"name": "crash_deep", "device": "bad"}]})
+    host = both_vendors().with_fault("crash_deep", device="bad")
     report = discover(BuiltIn(host.in_memory()))
     assert [(d.library, d.filtered_id) for d in report.devices] == [("CUDA", ""), ("ROCm", "0")]
     masks = [probe.mask for probe in report.probes if probe.phase is Phase.VERIFY]
@@ -213,19 +204,6 @@ async def test_a_refresh_of_a_runner_with_everything_built_in_sees_both_vendors(
     assert [device.library for device in await discovery.devices()] == ["CUDA", "ROCm"]
     assert [device.stale for device in await discovery.devices()] == [False, False]
     assert discovery.report.rejected == ()
-
-
-@dataclass(frozen=True)
-class BuiltIn:
-    """An installation whose runner has everything built in, and no directories."""
-
-    inner: InMemoryInstallation
-
-    def locate(self, surroundings: Surroundings) -> Located:
-        return replace(self.inner.locate(surroundings), variants=(Variant(name=""),))
-
-    def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:
-        return self.inner.prober(located, surroundings)
 
 
 def test_a_batch_that_runs_out_of_processes_all_at_once_is_tried_again_one_by_one() -> None:
