@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pytest_gpudiscover.plugin.discovering import (
-    chosen,
-    gpu_devices,
-    gpu_discovery,
-    gpu_engine,
-    session_discovery,
-)
-from pytest_gpudiscover.plugin.settings import Settings, add_options
+import pytest
+
+from pytest_gpudiscover.plugin.discovering import gpu_devices, gpu_discovery, gpu_engine, session_discovery
+from pytest_gpudiscover.plugin.options import SIGNATURE, add_options, given, marker_name
 from pytest_gpudiscover.plugin.simulating import (
     FakeGpuHosts,
     crashing_gpu_host,
@@ -25,7 +20,10 @@ from pytest_gpudiscover.plugin.simulating import (
 )
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterable, Sequence
+
+    from execnet import XSpec
+    from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
 __all__ = [
     "FakeGpuHosts",
@@ -40,7 +38,9 @@ __all__ = [
     "slow_gpu_host",
 ]
 
-_DISCOVERING_FIXTURES = frozenset({"gpu_devices", "gpu_discovery"})
+_DISCOVERING = frozenset({"gpu_devices", "gpu_discovery", "gpu_lease"})
+"""The fixtures that discover as soon as a test asks for them."""
+_OURS = _DISCOVERING | {"gpu_engine"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,10 +49,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse settings that make no sense before anything runs."""
-    settings = Settings.of(config)
-    if settings.runner == "fake" or settings.library_root is not None or settings.host is not None:
-        chosen(settings)
+    """Register the marker, and refuse settings that make no sense before anything runs."""
+    meaning = "skip the test, or with --gpudiscover-strict fail it, unless there are such GPUs"
+    config.addinivalue_line("markers", f"{marker_name(config)}({SIGNATURE}): {meaning}")
+    if given(config):
+        from pytest_gpudiscover.plugin.settings import check
+
+        check(config)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -60,11 +63,36 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return id_of_machine(val) if argname == "gpu_host" else None
 
 
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is set of ours."""
+    if not given(config):
+        return []
+    from pytest_gpudiscover.plugin.reporting import header
+
+    return header(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Look for the GPUs that the run requires, before a test is collected."""
+    if given(session.config).get("require"):
+        from pytest_gpudiscover.plugin.requiring import insist
+
+        insist(session)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Look after the tests that need GPUs, if there are any."""
+    if _concerned(session.config, session.items, _OURS):
+        from pytest_gpudiscover.plugin.marking import look_after
+
+        look_after(session)
+
+
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     """Name the devices before the first test, if any test of this run asks for them."""
-    if config.option.collectonly or config.get_verbosity() < 0:
-        return []
-    if not any(_DISCOVERING_FIXTURES.intersection(getattr(item, "fixturenames", ())) for item in items):
+    if config.option.collectonly or config.get_verbosity() < 0 or not _concerned(config, items, _DISCOVERING):
         return []
     from pytest_gpudiscover.errors import GpuDiscoverError
     from pytest_gpudiscover.explaining import in_one_line
@@ -74,3 +102,36 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
     except GpuDiscoverError:
         return []  # the tests that ask will say it, each with its own name
     return [f"gpudiscover: {in_one_line(devices)}"] if devices else []
+
+
+def _concerned(config: pytest.Config, items: Iterable[pytest.Item], fixtures: frozenset[str]) -> bool:
+    marker = marker_name(config)
+    # Keywords are a cheap first look at every test: what is called as our marker is may still have none.
+    return any(
+        marker in item.keywords or not fixtures.isdisjoint(getattr(item, "fixturenames", ()))
+        for item in items
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[XSpec]) -> None:
+    """Gather what the tests of xdist's workers tell."""
+    from pytest_gpudiscover.plugin.distributing import prepare
+
+    prepare(config, specs)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell a worker what it cannot see for itself."""
+    from pytest_gpudiscover.plugin.distributing import send
+
+    send(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    """Take over what a worker has found out."""
+    from pytest_gpudiscover.plugin.distributing import receive
+
+    receive(node)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gpudiscover.plugin.settings import Settings
-
 if TYPE_CHECKING:
     from pytest_gpudiscover.devices import DeviceInfo
     from pytest_gpudiscover.engine import Discovery
     from pytest_gpudiscover.installations import Installation
+    from pytest_gpudiscover.plugin.settings import Settings
     from pytest_gpudiscover.reports import Report
+    from pytest_gpudiscover.requirements import Requirement
 
 
 class SessionDiscovery:
@@ -39,6 +39,20 @@ class SessionDiscovery:
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome
+
+    def known(self) -> Report | None:
+        """What was discovered; None when nothing was, so far."""
+        return None if isinstance(self._outcome, Exception) else self._outcome
+
+    def unmet(self, requirement: Requirement) -> str | None:
+        """Say why a requirement is not met; None when it is.
+
+        Raises:
+            InstallationError: discovery cannot run.
+        """
+        from pytest_gpudiscover.explaining import why_not
+
+        return why_not(requirement, self.report()) or None
 
     def _discover(self) -> Report | Exception:
         from pytest_gpudiscover.blocking import run_in_thread
@@ -86,8 +100,15 @@ def session_discovery(config: pytest.Config) -> SessionDiscovery:
         pytest.UsageError: the settings make no sense.
     """
     if _DISCOVERY not in config.stash:
+        from pytest_gpudiscover.plugin.settings import Settings
+
         config.stash[_DISCOVERY] = SessionDiscovery(Settings.of(config))
     return config.stash[_DISCOVERY]
+
+
+def known_report(config: pytest.Config) -> Report | None:
+    """What this process has discovered; None when it has not, so far."""
+    return config.stash[_DISCOVERY].known() if _DISCOVERY in config.stash else None
 
 
 @pytest.fixture(scope="session")
