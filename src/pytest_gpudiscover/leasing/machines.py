@@ -1,0 +1,73 @@
+"""Which machine a discovery looks at, where its book lies, and who we are in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_gpudiscover.errors import HostFileError
+from pytest_gpudiscover.leasing.tickets import Holder
+
+if sys.platform != "win32":
+    import pwd
+
+if TYPE_CHECKING:
+    from pytest_gpudiscover.installations import Installation
+
+VARIABLE = "GPUDISCOVER_LEASES"
+"""Names the directory of the books."""
+
+_NAME = "gpudiscover-leases"
+_REAL = "this-machine"
+
+
+def machine_of(installation: Installation) -> str:
+    """Name the machine that an installation looks at, so that it is the same in every process.
+
+    All real installations look at this one. A simulated machine is told by the path of its host file, whoever
+    loaded it, or by its contents when it lies in memory only.
+    """
+    host = getattr(installation, "host", None)
+    if host is None:
+        return _REAL
+    try:
+        told = os.path.realpath(host.path)
+    except HostFileError:
+        told = json.dumps(host.document, sort_keys=True, default=str)
+    return f"simulated-{hashlib.sha256(told.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+
+
+def directory_of(given: Path | None) -> Path:
+    """Where the books are: as given, else as the environment says, else in the same place for all users."""
+    named = str(given or os.environ.get(VARIABLE, ""))
+    if named:
+        # Chosen by this user, whose links may lead where he likes.
+        return Path(os.path.realpath(named))
+    if sys.platform == "win32":
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / _NAME
+    # Not TMPDIR: that may be another for each user, or each job.
+    return Path("/tmp") / _NAME  # noqa: S108 - nobody's links are followed there, and nobody's files trusted
+
+
+def holder_here(purpose: str, run: str = "") -> Holder:
+    """Say who this process is.
+
+    Args:
+        purpose: the test's id, or the command.
+        run: the uid of the pytest run; "" for none.
+    """
+    return Holder(pid=os.getpid(), user=_user(), host=platform.node(), purpose=purpose, run=run)
+
+
+def _user() -> str:
+    if sys.platform == "win32":
+        return os.environ.get("USERNAME", "")
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # in a container users need no names
+        return str(os.geteuid())
