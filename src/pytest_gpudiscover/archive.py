@@ -25,6 +25,9 @@ SCHEMA = 1
 """The version of the text; it grows with every change of a field, since no version reads another's."""
 
 
+_NAMES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """What a bootstrap found, for `Discovery.resume`.
@@ -62,18 +65,20 @@ def loads(text: str) -> Snapshot:
     """
     try:
         plain = json.loads(text)
+        _check_version(plain)
+        archive: _Archive = _built(_Archive, plain, "archive")
     except RecursionError:
         raise ValueError("no snapshot of a discovery: it is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"no snapshot of a discovery: {error}") from error
-    version = (plain.get("archive"), plain.get("schema")) if isinstance(plain, dict) else (None, None)
-    if version != (ARCHIVE, SCHEMA):
-        raise ValueError(
-            f"no snapshot of a discovery: expected {ARCHIVE!r} of schema {SCHEMA}, "
-            f"got {_shown(version[0])} of schema {_shown(version[1])}"
-        )
-    archive: _Archive = _built(_Archive, plain, "archive")
     return archive.snapshot
+
+
+def _check_version(plain: Any) -> None:
+    given = [plain.get(name) for name in ("archive", "schema")] if isinstance(plain, dict) else [None, None]
+    if given != [ARCHIVE, SCHEMA] or type(given[1]) is not int:
+        kind, schema = map(_shown, given)
+        raise ValueError(f"expected {ARCHIVE!r} of schema {SCHEMA}, got {kind} of schema {schema}")
 
 
 def _plain(value: Any) -> Any:
@@ -106,7 +111,8 @@ def _built(kind: Any, plain: Any, where: str) -> Any:
         held = get_args(kind)[0]
         return tuple(_built(held, each, f"{where}[{n}]") for n, each in enumerate(_a(list, plain, where)))
     if get_origin(kind) is Mapping:
-        return {name: _a(str, value, f"{where}.{name}") for name, value in _a(dict, plain, where).items()}
+        texts = _a(dict, plain, where)
+        return {name: _a(str, text, f"{where}.{printable(name, 60)}") for name, text in texts.items()}
     if get_origin(kind) is UnionType:
         (other,) = (each for each in get_args(kind) if each is not NoneType)
         return None if plain is None else _built(other, plain, where)
@@ -116,7 +122,7 @@ def _built(kind: Any, plain: Any, where: str) -> Any:
 def _record(kind: Any, plain: Any, where: str) -> Any:
     declared, given = _declared(kind), _a(dict, plain, where)
     if declared.keys() != given.keys():
-        odd = ", ".join(sorted(printable(name, 60) for name in declared.keys() ^ given.keys()))
+        odd = printable(", ".join(sorted(declared.keys() ^ given.keys())))
         raise ValueError(f"{where}: fields that are missing, or too many: {odd}")
     return kind(**{name: _built(of, given[name], f"{where}.{name}") for name, of in declared.items()})
 
@@ -144,8 +150,8 @@ def _number(plain: Any, where: str) -> float:
 
 
 def _a(kind: type[Any], plain: Any, where: str) -> Any:
-    if type(plain) is not kind:  # True is an int to isinstance
-        raise ValueError(f"{where}: expected {kind.__name__}, got {_shown(plain)}")
+    if type(plain) is not kind:  # to isinstance True is an int
+        raise ValueError(f"{where}: expected {_NAMES[kind]}, got {_shown(plain)}")
     return plain
 
 

@@ -130,8 +130,8 @@ class Requirement:
             f"of {self._memory(self.min_memory, up=True)} or more" if self.min_memory is not None else "",
             f"with compute {self.min_compute.text} or higher" if self.min_compute else "",
         ]
-        devices = count(self.count, f"{self.library} device" if self.library else "device")
-        return " ".join([devices, *(extra for extra in extras if extra)])
+        kind = f"{printable(self.library, 60)} device" if self.library else "device"
+        return " ".join([count(self.count, kind), *(extra for extra in extras if extra)])
 
     def shortcomings(self, device: DeviceInfo) -> list[str]:
         """Say in words what a device lacks; empty when it meets the requirement."""
@@ -161,7 +161,8 @@ class Requirement:
         for device in devices:
             if lacking := self.shortcomings(device):
                 name = printable(device.description or device.name, 60)
-                reasons.append(f"{printable(device.library)} {device.id} ({name}): {', '.join(lacking)}")
+                identity = f"{printable(device.library)} {printable(device.id, 60)}"
+                reasons.append(f"{identity} ({name}): {', '.join(lacking)}")
         return reasons
 
 

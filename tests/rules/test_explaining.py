@@ -72,7 +72,7 @@ def test_no_gpu_and_no_failure_is_explained_by_empty_answers() -> None:
 def test_masks_of_the_user_come_first_in_an_explanation() -> None:
     text = why_none(Report(masks={"CUDA_VISIBLE_DEVICES": ""}, probes=(PROBE,)))
     assert text == (
-        'no usable GPU was found: CUDA_VISIBLE_DEVICES="" is the cause: it hides every CUDA device; '
+        'no usable GPU was found: CUDA_VISIBLE_DEVICES="" is the cause: every CUDA device is hidden; '
         "1 runner started, and none listed a device"
     )
 
