@@ -246,5 +246,5 @@ def test_a_run_that_uses_no_gpu_imports_nothing_heavy(tmp_path: Path) -> None:
         text=True,
     )
     assert "1 passed" in done.stdout
-    modules = ["", ".plugin", ".plugin.discovering", ".plugin.options", ".plugin.simulating"]
+    modules = ["", ".plugin", ".plugin.fixtures", ".plugin.options", ".plugin.simulating"]
     assert done.stdout.splitlines()[-1] == f"[] {[f'pytest_gpudiscover{name}' for name in modules]}"

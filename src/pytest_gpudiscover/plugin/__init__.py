@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gpudiscover.plugin.discovering import gpu_devices, gpu_discovery, gpu_engine, session_discovery
-from pytest_gpudiscover.plugin.options import SIGNATURE, add_options, given, marker_name
+from pytest_gpudiscover.plugin.fixtures import gpu_devices, gpu_discovery, gpu_engine, gpu_lease
+from pytest_gpudiscover.plugin.options import SIGNATURE, add_options, given, marker_name, value
 from pytest_gpudiscover.plugin.simulating import (
     FakeGpuHosts,
     crashing_gpu_host,
@@ -34,6 +34,7 @@ __all__ = [
     "gpu_discovery",
     "gpu_engine",
     "gpu_host",
+    "gpu_lease",
     "integrated_gpu_host",
     "slow_gpu_host",
 ]
@@ -48,14 +49,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and refuse settings that make no sense before anything runs."""
+    """Register the marker, refuse settings that make no sense, and give a worker its own device."""
     meaning = "skip the test, or with --gpudiscover-strict fail it, unless there are such GPUs"
     config.addinivalue_line("markers", f"{marker_name(config)}({SIGNATURE}): {meaning}")
     if given(config):
         from pytest_gpudiscover.plugin.settings import check
 
         check(config)
+    if value(config, "workers") and hasattr(config, "workerinput"):
+        from pytest_gpudiscover.plugin.workers import own_device
+
+        own_device(config)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -88,6 +94,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from pytest_gpudiscover.plugin.marking import look_after
 
         look_after(session)
+        if not session.config.option.collectonly:
+            from pytest_gpudiscover.plugin.sharing import run_folder
+
+            run_folder(session.config).join()
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
@@ -96,6 +106,7 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
         return []
     from pytest_gpudiscover.errors import GpuDiscoverError
     from pytest_gpudiscover.explaining import in_one_line
+    from pytest_gpudiscover.plugin.discovering import session_discovery
 
     try:
         devices = session_discovery(config).report().devices
@@ -113,20 +124,36 @@ def _concerned(config: pytest.Config, items: Iterable[pytest.Item], fixtures: fr
     )
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Start as many workers as there are devices, if that was asked for."""
+    if not value(config, "workers"):
+        return None
+    from pytest_gpudiscover.plugin.workers import auto_workers
+
+    return auto_workers(config)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[XSpec]) -> None:
     """Gather what the tests of xdist's workers tell."""
     from pytest_gpudiscover.plugin.distributing import prepare
 
     prepare(config, specs)
+    if value(config, "workers"):
+        from pytest_gpudiscover.plugin.workers import check_workers
+
+        check_workers(config, specs)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
     """Tell a worker what it cannot see for itself."""
     from pytest_gpudiscover.plugin.distributing import send
+    from pytest_gpudiscover.plugin.sharing import introduce
 
     send(node)
+    introduce(node)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,0 +1,148 @@
+"""Workers of pytest-xdist: as many as there are devices, and one device each for their lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gpudiscover.devices import DeviceInfo
+from pytest_gpudiscover.errors import InstallationError, LeaseError, LeaseTimeoutError
+from pytest_gpudiscover.explaining import in_one_line
+from pytest_gpudiscover.leasing.cards import card_name
+from pytest_gpudiscover.leasing.leases import Lease
+from pytest_gpudiscover.leasing.showing import lease_env
+from pytest_gpudiscover.plugin.discovering import SessionDiscovery, session_discovery
+from pytest_gpudiscover.plugin.leasing import OWN, obtained
+from pytest_gpudiscover.plugin.settings import Settings
+from pytest_gpudiscover.plugin.sharing import NEIGHBOURS
+from pytest_gpudiscover.requirements import Requirement
+from pytest_gpudiscover.text import count
+
+if TYPE_CHECKING:
+    from execnet import XSpec
+
+
+def auto_workers(config: pytest.Config) -> int | None:
+    """How many workers `-n auto` means; None when that is not for us to say."""
+    if Settings.of(config).workers == "share" or os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    session = session_discovery(config)
+    try:
+        return max(1, len(_cards(_eligible(session, session.report().devices))))
+    except InstallationError:
+        return 1  # the tests say it, each with its own name
+
+
+def _is_here(spec: XSpec) -> bool:
+    """Whether a worker sees what its controller sees."""
+    return bool(spec.popen) and not spec.via and not spec.env
+
+
+def check_workers(config: pytest.Config, specs: Sequence[XSpec]) -> None:
+    """Refuse more workers than this host has devices to give them.
+
+    Raises:
+        pytest.UsageError: there are more.
+    """
+    with contextlib.suppress(InstallationError):
+        if problem := _surplus(session_discovery(config), sum(map(_is_here, specs))):
+            raise pytest.UsageError(problem)
+
+
+def _surplus(session: SessionDiscovery, workers: int) -> str | None:
+    """Say so when there are more workers than devices; a host without any can have as many as it likes."""
+    devices = _eligible(session, session.report().devices)
+    if not 0 < len(_cards(devices)) < workers:
+        return None
+    return (
+        f"gpudiscover_workers = own gives each worker a device for itself: got {count(workers, 'worker')} on "
+        f"{platform.node()}, which has {in_one_line(devices)}; -n auto starts one worker for each"
+    )
+
+
+def _eligible(session: SessionDiscovery, devices: Iterable[DeviceInfo]) -> tuple[DeviceInfo, ...]:
+    """The devices that workers are counted by and given: those of a kind that the run requires."""
+    required = [Requirement.parse(text) for text in session.settings.require] or [Requirement()]
+    return tuple(
+        device for device in devices if not all(requirement.shortcomings(device) for requirement in required)
+    )
+
+
+def _cards(devices: Iterable[DeviceInfo]) -> set[str]:
+    return {card_name(device) for device in devices}
+
+
+def own_device(config: pytest.Config) -> None:
+    """Give an xdist worker a device for its life, and show nothing else to this process.
+
+    A worker that gets none though its host has some ends the run: it must not share one. Where the host has
+    none, or has lost what it had, the tests say so, one by one.
+    """
+    if Settings.of(config).workers != "own":
+        return
+    worker: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
+    session = session_discovery(config)
+    try:
+        if problem := _surplus(session, worker.get(NEIGHBOURS, 1)):
+            raise _NoDeviceError(problem)
+        _give(config, session, _taken(config, session, worker))
+    except InstallationError:
+        return  # the tests say it, each with its own name
+    except LeaseError as error:
+        reason = f"gpudiscover: worker {worker['workerid']} gets no device: {error}"
+        config.pluginmanager.register(_Stop(reason))
+
+
+class _NoDeviceError(LeaseError):
+    """There are more workers than devices."""
+
+
+def _taken(config: pytest.Config, session: SessionDiscovery, worker: Mapping[str, Any]) -> Lease | None:
+    """Wait for a device that is well; None where none is left.
+
+    Raises:
+        LeaseError: others hold all there is.
+    """
+    who = f"worker {worker['workerid']}, for its life"
+    while devices := _eligible(session, session.seen().devices):
+        # Where devices were lost, those that are left may have owners already, who keep them.
+        enough = len(_cards(devices)) >= worker.get(NEIGHBOURS, 1)
+        timeout = session.settings.lease_timeout if enough else 0.0
+        try:
+            lease = obtained(config, Requirement(), devices, share=False, who=who, timeout=timeout)
+        except LeaseTimeoutError:
+            if enough:
+                raise
+            return None
+        if lease is not None:
+            return lease
+    return None
+
+
+def _give(config: pytest.Config, session: SessionDiscovery, lease: Lease | None) -> None:
+    if lease is None:
+        session.own = ()
+        os.environ.update(lease_env((), session.report().devices, session.masks))
+        return
+    config.add_cleanup(lease.release)
+    lease.activate()
+    session.own = lease.devices
+    config.stash[OWN] = lease
+
+
+class _Stop:
+    """Ends a worker before it collects tests, and the run with it."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        # A worker that raises while it is configured is replaced, again and again; this ends the run.
+        session.shouldfail = self._reason
+        raise session.Failed(self._reason)
