@@ -27,27 +27,39 @@ _FOREIGN = (
     "PYTHONIOENCODING",
     "LC_ALL",
 )
+COMMAND = (sys.executable, "-m", "pytest_gpudiscover.cli")
 _MASKS = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES")
 
 
 @pytest.fixture
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def leases(tmp_path: Path) -> Path:
+    """The directory of the leases: nobody else's."""
+    return tmp_path / "leases"
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch, leases: Path) -> dict[str, str]:
     """What the command is started with: nothing of the machine that runs the tests changes what it prints."""
     for name in (*_FOREIGN, *_MASKS):
         monkeypatch.delenv(name, raising=False)
     sources = os.pathsep.join(str(source) for source in _SOURCES)
-    return dict(os.environ) | {"PYTHONPATH": sources, "TERM": "xterm-256color"}
+    ours = {"PYTHONPATH": sources, "TERM": "xterm-256color", "GPUDISCOVER_LEASES": str(leases)}
+    return dict(os.environ) | ours
 
 
 @pytest.fixture
 def gpudiscover(clean_environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `gpudiscover` to its end; keyword arguments are variables of its environment."""
 
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pytest_gpudiscover.cli", *arguments]
-        environment = clean_environment | variables
+    def run(*arguments: str, stdin: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+            [*COMMAND, *arguments],
+            env=clean_environment | variables,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
 
     return run

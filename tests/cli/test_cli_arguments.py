@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pytest_gpudiscover.cli import main
 from pytest_gpudiscover.cli.arguments import OVERLAP_POLICIES, Options, parse
+from pytest_gpudiscover.cli.arguments.offers import COMMANDS, OPTIONS, Option
 from pytest_gpudiscover.errors import UsageError
 from pytest_gpudiscover.selection import POLICIES
 
@@ -48,6 +51,77 @@ def test_check_without_a_number_wants_one_device() -> None:
     assert parse(["check"]).requirement.count == 1
 
 
+def test_run_reads_what_to_hold_and_what_to_run() -> None:
+    ours = ["--gpus", "2", "--library", "ROCm", "--share", "--wait", "0", "--leases", "d", "-v"]
+    options = parse(["run", *ours, "--min-memory", "1GiB", "--", "python", "train.py", "--gpus", "9"])
+    assert options.program == ("python", "train.py", "--gpus", "9")
+    assert (options.requirement.count, options.requirement.library) == (2, "ROCm")
+    assert (options.share, options.wait, options.leases, options.verbosity) == (True, 0.0, Path("d"), 1)
+
+
+def test_run_without_options_holds_one_whole_card_and_waits_as_long_as_it_takes() -> None:
+    options = parse(["run", "--", "true"])
+    assert (options.requirement.count, options.share, options.wait, options.leases) == (1, False, None, None)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["--"],
+        ["sh", "--", "-c"],
+        ["x", "--help"],
+        ["-h"],
+        ["--version"],
+        ["--bogus"],
+        ["list"],
+        ["run"],
+        [""],
+    ],
+)
+def test_what_stands_behind_the_dashes_is_never_read(program: list[str]) -> None:
+    assert parse(["run", "--gpus", "2", "--", *program]).program == tuple(program)
+    assert parse(["--gpus", "2", "run", "--", *program]).program == tuple(program)
+
+
+def test_elsewhere_what_stands_behind_the_dashes_is_words() -> None:
+    assert parse(["--json", "--", "check"]).command == "check"
+
+
+def test_leases_and_matrix_read_their_options() -> None:
+    leases = parse(["leases", "--json", "--leases", "d", "--runner", "fake"])
+    assert leases == Options(command="leases", json=True, leases=Path("d"), runner="fake")
+    assert parse(["--variant", "a", "matrix"]) == Options(command="matrix", variant="a")
+
+
+VALUES = {
+    "--overlap": ["ollama"],
+    "--timeout": ["1"],
+    "--min-devices": ["1"],
+    "--gpus": ["1"],
+    "--min-memory": ["1"],
+    "--min-compute": ["1"],
+    "--wait": ["1"],
+    "--json": [],
+    "--share": [],
+    "--verbose": [],
+    "--version": [],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.flag)
+def test_a_command_takes_its_own_options_and_says_whose_the_others_are(command: str, option: Option) -> None:
+    arguments = [command, option.flag, *VALUES.get(option.flag, ["x"])]
+    arguments += ["--min-memory", "1", "--", "true"] if command == "run" else []
+    if command in option.commands:
+        assert parse(arguments).command in (command, "version")
+    else:
+        with pytest.raises(
+            UsageError, match=rf"^{option.flag} is for {option.commands[0]}\b.*: expected gpud"
+        ):
+            parse(arguments)
+
+
 def test_the_policies_offered_are_those_of_the_engine() -> None:
     assert OVERLAP_POLICIES == POLICIES
 
@@ -77,7 +151,28 @@ def test_the_policies_offered_are_those_of_the_engine() -> None:
         (["--min-devices", "1"], "--min-devices is for check"),
         (["list", "--library", "CUDA"], "--library is for check"),
         (["--min-memory", "1"], "--min-memory is for check"),
-        (["--min-compute", "1"], "--min-compute is for check"),
+        (
+            ["--min-compute", "1"],
+            "--min-compute is for check and run: expected gpudiscover check --min-compute",
+        ),
+        (["check", "--gpus", "1"], "--gpus is for run: expected gpudiscover run --gpus ..."),
+        (["run", "--json", "--", "x"], "--json is for list, check, leases and matrix"),
+        (["run"], "run takes its command behind --: expected gpudiscover run [options] -- COMMAND ..."),
+        (["run", "--gpus", "1", "--"], "gpudiscover run [options] -- COMMAND ..."),
+        (["run", "nvidia-smi", "-L"], "gpudiscover run [options] -- nvidia-smi ..."),
+        (["run", "python", "--version"], "gpudiscover run [options] -- python ..."),
+        (["run", "python", "x.py", "--json"], "gpudiscover run [options] -- python ..."),
+        (["run", "a\nb", "--", "c"], r"gpudiscover run [options] -- a\nb ..."),
+        (["--", "run", "x"], "no command run x"),
+        (["--", "run"], "run takes its command behind --"),
+        (["run", "-L", "--", "x"], "there is no option -L"),
+        (["run", "--share", "--", "x"], "gpudiscover run --share --min-memory SIZE"),
+        (["run", "--gpus", "0", "--", "x"], "1 or more, got '0'"),
+        (["run", "--wait", "-1", "--", "x"], "--wait"),
+        (["run", "--wait", "ever", "--", "x"], "number of seconds, 0 or more, got 'ever'"),
+        (["run", "--wait", "inf", "--", "x"], "number of seconds, 0 or more, got 'inf'"),
+        (["leases", "--leases", ""], "expected a directory, got ''"),
+        (["leases", "--timeout", "1"], "--timeout is for list, check, run and matrix"),
     ],
 )
 def test_what_cannot_be_read_is_a_usage_error_in_one_line(
@@ -101,21 +196,32 @@ def test_a_library_root_is_a_usage_error_where_there_can_be_none(
     assert "library root" in capsys.readouterr().err
 
 
-def test_help_names_every_option_and_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_command_every_option_and_every_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    options = (
-        "--json",
-        "--runner",
-        "--library-root",
-        "--variant",
-        "--without-variant",
-        "--overlap",
-        "--timeout",
-    )
-    requirements = ("--min-devices", "--library", "--min-memory", "--min-compute")
-    for word in (*options, *requirements, "--verbose", "--version", "exit codes", "130"):
-        assert word in text
+    words = (*COMMANDS, *(flag for option in OPTIONS for flag in option.flags), "exit codes", "130")
+    assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_help_of_a_command_names_its_own_options_only(
+    command: str, order: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"][::order]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: {COMMANDS[command].usage}\n")
+    shown = {option.flag for option in OPTIONS if f"{option.flag} " in text.partition("options:")[2]}
+    assert shown == {option.flag for option in OPTIONS if command in option.commands}
+
+
+def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in ([], *([name] for name in COMMANDS)):
+        assert main([*command, "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

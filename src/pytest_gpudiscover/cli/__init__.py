@@ -6,20 +6,15 @@ its report into words, and `rendering` puts the words on a terminal.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from typing import TextIO
 
 from pytest_gpudiscover.cli.arguments import parse
+from pytest_gpudiscover.cli.streams import COULD_NOT_RUN, complain, printed
 from pytest_gpudiscover.errors import GpuDiscoverError
-from pytest_gpudiscover.text import printable
 
-COULD_NOT_RUN = 2
 INTERRUPTED = 130
 """128 and the number of SIGINT, as shells have it."""
-
-_LINE_LIMIT = 1000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,13 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(sys.argv[1:] if argv is None else argv)
     except GpuDiscoverError as error:
-        _complain(str(error))
+        complain(str(error))
         return COULD_NOT_RUN
     except (OSError, RuntimeError) as error:  # no file, process or thread left to be had
-        _complain(f"discovery could not run: {str(error) or type(error).__name__}")
+        complain(f"discovery could not run: {str(error) or type(error).__name__}")
         return COULD_NOT_RUN
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         return INTERRUPTED
 
 
@@ -49,13 +44,13 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         options = parse(arguments)
     except SystemExit:  # --help has printed what it had to
-        return _printed("", 0)
+        return printed("", 0)
     if options.command == "version":
-        return _printed(f"gpudiscover {_version()}\n", 0)
+        return printed(f"gpudiscover {_version()}\n", 0)
     # Only now: rich, asyncio and the rest take their time, which --help need not wait for.
     from pytest_gpudiscover.cli.commands import run
 
-    return _printed(*run(options))
+    return printed(*run(options))
 
 
 def _version() -> str:
@@ -66,40 +61,3 @@ def _version() -> str:
         return version("pytest-gpudiscover")
     except PackageNotFoundError:
         return "of unknown version: pytest-gpudiscover is not installed, it runs from its sources"
-
-
-def _printed(text: str, status: int) -> int:
-    """Print, and keep the exit code when nobody reads any more; any other failure of stdout is an error."""
-    if sys.stdout is None:  # started with a closed stdout
-        return status
-    try:
-        _tolerant(sys.stdout).write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard(sys.stdout)
-    except OSError as error:
-        _discard(sys.stdout)
-        _complain(f"stdout cannot be written: {error.strerror}")
-        return COULD_NOT_RUN
-    return status
-
-
-def _tolerant(stream: TextIO) -> TextIO:
-    """Let a stream escape the characters that its encoding lacks, instead of failing at them."""
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
-    return stream
-
-
-def _discard(stream: TextIO) -> None:
-    """Send what a stream still holds nowhere: Python would try to write it once more at its exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
-
-
-def _complain(text: str) -> None:
-    """Say what is wrong on stderr, in one line."""
-    if sys.stderr is not None:
-        sys.stderr.write(f"gpudiscover: {printable(text, _LINE_LIMIT)}\n")

@@ -1,22 +1,20 @@
-"""What `gpudiscover list` and `gpudiscover check` do: discover, decide, and hand over what to print."""
+"""What each command of `gpudiscover` does: ask, decide, and hand over what to print."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable
-from typing import Any
 
 from rich.console import Console, RenderableType
 
-from pytest_gpudiscover.blocking import run_in_thread
-from pytest_gpudiscover.choosing import chosen_installation
+from pytest_gpudiscover.cli import holding, matrix, sentences
 from pytest_gpudiscover.cli.arguments import Options
-from pytest_gpudiscover.cli.progress import live_progress
+from pytest_gpudiscover.cli.discovering import discovered, installation
 from pytest_gpudiscover.cli.rendering import shown_check, shown_report
+from pytest_gpudiscover.cli.streams import complain
 from pytest_gpudiscover.cli.verbosity import log_on_stderr
-from pytest_gpudiscover.engine import Discovery
-from pytest_gpudiscover.recording import Observer
 from pytest_gpudiscover.reports import SCHEMA, Report
 
 MET = 0
@@ -30,33 +28,21 @@ def run(options: Options) -> tuple[str, int]:
         what to print on stdout, and the exit code.
 
     Raises:
-        GpuDiscoverError: discovery could not run.
+        GpuDiscoverError: it could not run.
         KeyboardInterrupt: the user has had enough; no runner is left.
     """
     with log_on_stderr(options.verbosity):
-        report = discovered(options)
-    return _check(options, report) if options.command == "check" else _list(options, report)
-
-
-def discovered(options: Options) -> Report:
-    """Discover once, with progress for whoever watches."""
-    with live_progress(wanted=not options.json and not options.verbosity) as observer:
-        discovery = _discovery(options, observer)
-        run_in_thread(discovery.devices)
-    return discovery.report
-
-
-def _discovery(options: Options, observer: Observer | None) -> Discovery:
-    installation = chosen_installation(
-        options.runner,
-        library_root=options.library_root,
-        variant=options.variant,
-        without_variants=options.without_variants,
-    )
-    limits: dict[str, Any] = {}
-    if options.timeout is not None:
-        limits = {"enumerate_timeout": options.timeout, "verify_timeout": options.timeout}
-    return Discovery(installation, overlap=options.overlap, observer=observer, **limits)
+        match options.command:
+            case "run":
+                return _run(options)
+            case "leases":
+                return _leases(options)
+            case "matrix":
+                return _matrix(options, discovered(options))
+            case "check":
+                return _check(options, discovered(options))
+            case _:
+                return _list(options, discovered(options))
 
 
 def _list(options: Options, report: Report) -> tuple[str, int]:
@@ -67,12 +53,38 @@ def _list(options: Options, report: Report) -> tuple[str, int]:
 
 
 def _check(options: Options, report: Report) -> tuple[str, int]:
-    reasons = options.requirement.unmet(report.devices)
+    reasons = sentences.unmet(options.requirement, report)
     status = NOT_MET if reasons else MET
     if options.json:
         answer = {"schema": SCHEMA, "met": not reasons, "reasons": reasons, "report": report.to_json()}
         return _json(answer), status
     return _rendered(_console(), shown_check(options.requirement, report)), status
+
+
+def _matrix(options: Options, report: Report) -> tuple[str, int]:
+    include = matrix.entries(report.devices)
+    if not include:
+        complain(matrix.NOTHING)
+    if options.json:
+        return _json({"schema": SCHEMA, "include": include}), 0
+    return json.dumps({"include": include}, separators=(",", ":")) + "\n", 0
+
+
+def _run(options: Options) -> tuple[str, int]:
+    from pytest_gpudiscover.cli.running import hold_and_run
+
+    return "", hold_and_run(options)
+
+
+def _leases(options: Options) -> tuple[str, int]:
+    from pytest_gpudiscover.cli.lease_rendering import shown_leases
+    from pytest_gpudiscover.leasing.book import book_for, holder_here, machine_of
+
+    entries = book_for(machine_of(installation(options)), options.leases).entries()
+    if options.json:
+        return _json(holding.to_json(entries, SCHEMA)), 0
+    console = _console()
+    return _rendered(console, shown_leases(entries, console, now=time.time(), host=holder_here("").host)), 0
 
 
 def _json(value: object) -> str:

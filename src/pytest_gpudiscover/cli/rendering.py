@@ -39,18 +39,20 @@ def shown_report(report: Report, console: Console) -> Iterator[RenderableType]:
     yield from _nothing_found(report)
     yield Text()
     yield Text(sentences.summary(report), style="bold")
-    yield from _around(report)
+    if masks := sentences.masks(report):
+        yield Text(masks, style="yellow")
+    yield from _groups(report)
 
 
 def shown_check(requirement: Requirement, report: Report) -> Iterator[RenderableType]:
     """What `gpudiscover check` prints: the devices that do, or every reason why they do not."""
-    reasons = requirement.unmet(report.devices)
+    reasons = sentences.unmet(requirement, report)
     if not reasons:
         yield from _verdict(("Met", "bold green"), sentences.met(requirement, report))
         return
     yield from _verdict(("Not met", "bold red"), reasons)
     yield from _nothing_found(report)
-    yield from _around(report)
+    yield from _groups(report)
 
 
 def _verdict(word: tuple[str, str], lines: Sequence[str]) -> Iterator[RenderableType]:
@@ -65,9 +67,7 @@ def _nothing_found(report: Report) -> Iterator[RenderableType]:
         yield Text(sentence, style="yellow" if number == 0 else "")
 
 
-def _around(report: Report) -> Iterator[RenderableType]:
-    if masks := sentences.masks(report):
-        yield Text(masks, style="yellow")
+def _groups(report: Report) -> Iterator[RenderableType]:
     for group in groups(report):
         yield Text()
         yield from _shown_group(group)
@@ -81,7 +81,7 @@ def device_table(rows: Sequence[Row], console: Console) -> Table:
 
 
 def _flat_table(rows: Iterable[Row], console: Console) -> Table:
-    table = _table(console)
+    table = plain_table(console)
     for title in _FLAT:
         table.add_column(title, overflow="fold")
     for one in rows:
@@ -91,7 +91,7 @@ def _flat_table(rows: Iterable[Row], console: Console) -> Table:
 
 
 def _stacked_table(rows: Sequence[Row], console: Console) -> Table:
-    table = _table(console)
+    table = plain_table(console)
     for upper, lower in _STACKED:
         table.add_column(Text.assemble(upper, "\n", (lower, "not bold dim")), overflow="fold")
     for one in rows:
@@ -102,7 +102,8 @@ def _stacked_table(rows: Sequence[Row], console: Console) -> Table:
     return table
 
 
-def _table(console: Console) -> Table:
+def plain_table(console: Console) -> Table:
+    """A table with nothing but a rule below its titles, in whatever characters the console has."""
     box = _SIMPLE_HEAD_ASCII if console.options.ascii_only else SIMPLE_HEAD
     return Table(box=box, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
 
