@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
 
-from pytest_gpudiscover.simulation import MACHINES, FakeHost
+from fake_runner.faults import VOCABULARY
+from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.strategies.cards import VENDORS, Card, cards, tables_of
+from pytest_gpudiscover.strategies.checking import chosen
+from pytest_gpudiscover.strategies.faults import faults, possible_on
+from pytest_gpudiscover.strategies.views import LOSSES, views_of
 
-VENDORS = ("NVIDIA", "AMD", "Intel", "Apple")
-"""The makers of GPUs that a machine is drawn from."""
+_MAX_FAULTS = 3
 
 
 def hosts(
@@ -18,18 +23,57 @@ def hosts(
     max_gpus: int = 4,
     vendors: Collection[str] = VENDORS,
     max_variants: int = 3,
-    lossy: bool = True,
+    lossy: bool | Collection[str] = True,
     with_faults: bool | Collection[str] = False,
 ) -> st.SearchStrategy[FakeHost]:
-    """Machines: physical GPUs first, then what each library makes of them.
+    """Machines: the physical GPUs first, then what each library makes of them.
+
+    What is drawn shrinks towards few cards, one variant, and views that say the truth. `Truth.of` says what
+    is true of it. Each GPU has free memory of its own, so a figure tells whose it is.
 
     Args:
         min_gpus: the fewest cards.
-        max_gpus: the most cards; slices of a card count as one.
-        vendors: whose cards there may be, of `VENDORS`.
-        max_variants: the most variants of one library.
-        lossy: whether the libraries' views are as bad as real ones: without PCI ids or with odd ones, in
-            another order, with numbers for ids, and with only some of the cards.
-        with_faults: whether something goes wrong, too: anything, or some of these faults.
+        max_gpus: the most cards; the slices of a card count as one.
+        vendors: whose cards there may be, of `VENDORS`. Apple's, and NVIDIA's Jetson boards, are alone in
+            their machine.
+        max_variants: the most variants of one library; 0: nothing lists anything.
+        lossy: whether the libraries' views are as bad as real ones; or in which ways, of `LOSSES`.
+        with_faults: whether up to three things may go wrong; or which, of the fault vocabulary.
+
+    Raises:
+        InvalidArgument: no machine is like that.
     """
-    return st.sampled_from(list(MACHINES.values())).map(lambda build: build())
+    if not 0 <= min_gpus <= max_gpus:
+        raise InvalidArgument(f"expected 0 <= min_gpus <= max_gpus, got {min_gpus} and {max_gpus}")
+    there = cards(vendors=chosen("vendors", vendors, VENDORS), min_size=min_gpus, max_size=max_gpus)
+    return _hosts(
+        there,
+        max_variants,
+        _all_or_some("lossy", lossy, LOSSES),
+        _all_or_some("with_faults", with_faults, VOCABULARY),
+    )
+
+
+def _all_or_some(argument: str, names: bool | Collection[str], known: Collection[str]) -> tuple[str, ...]:
+    if isinstance(names, bool):
+        return tuple(known) if names else ()
+    return chosen(argument, names, known)
+
+
+@st.composite
+def _hosts(
+    draw: st.DrawFn,
+    there: st.SearchStrategy[list[Card]],
+    max_variants: int,
+    losses: tuple[str, ...],
+    fault_names: tuple[str, ...],
+) -> FakeHost:
+    cards = draw(there)
+    gpus = draw(tables_of(cards))
+    variants = draw(views_of(cards, max_variants=max_variants, losses=losses))
+    host = FakeHost({"gpu": gpus, "variant": variants})
+    possible = possible_on(host, fault_names)
+    if not possible:
+        return host
+    wrong = draw(st.lists(faults(host, names=possible), max_size=_MAX_FAULTS))
+    return FakeHost({**host.document, "fault": wrong})

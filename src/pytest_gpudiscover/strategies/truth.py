@@ -1,4 +1,4 @@
-"""What is true of a simulated machine, as data: which physical GPUs it has, and which of them each library means.
+"""What is true of a simulated machine, as data: its physical GPUs, and which of them each library means.
 
 Nothing here decides anything, so that oracles can be written with it: of an engine's answer, or of anything
 else that is told about GPUs.
