@@ -34,7 +34,7 @@ _ABBREVIATED = len("GPU-01234567")
 def masks(
     host: FakeHost | None = None, *, libraries: Collection[str] = MASKED, garbage: bool = True
 ) -> st.SearchStrategy[Masks]:
-    """Environments in which masks are set, or none: of numbers and of UUIDs, whole and cut short, in any order.
+    """Environments in which masks are set, or none: numbers and UUIDs, whole and cut short, in any order.
 
     They shrink towards no mask, and then towards one that names the first GPU by its number.
 
