@@ -141,7 +141,17 @@ def test_a_check_answers_in_json_too(gpudiscover: Command, acting_out: ActOut) -
     assert answer["reasons"] == ["needed: 2 devices; usable: 1 of 1 device"]
 
 
-@pytest.mark.parametrize("command", ["list", "check"])
+def test_a_check_names_the_mask_that_hides_what_is_needed(gpudiscover: Command, acting_out: ActOut) -> None:
+    options = ["check", "--library", "CUDA", *acting_out(ONE_CARD)]
+    done = gpudiscover(*options, CUDA_VISIBLE_DEVICES="-1")
+    said = "CUDA_VISIBLE_DEVICES=-1 is the cause: every CUDA device is hidden"
+    assert (done.returncode, done.stdout.count("CUDA_VISIBLE_DEVICES=")) == (1, 1)
+    assert f"\n- {said}\n" in done.stdout
+    answer = json.loads(gpudiscover("--json", *options, CUDA_VISIBLE_DEVICES="-1").stdout)
+    assert answer["reasons"] == ["needed: 1 CUDA device; usable: 0 of 0 devices", said]
+
+
+@pytest.mark.parametrize("command", ["list", "check", "matrix"])
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -166,7 +176,7 @@ def test_what_cannot_run_exits_2_with_one_line(
     assert words in captured.err
 
 
-@pytest.mark.parametrize("command", ["list", "check"])
+@pytest.mark.parametrize("command", ["list", "check", "matrix"])
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -187,7 +197,7 @@ def test_a_system_that_has_nothing_left_exits_2_with_one_line(
 
     monkeypatch.setattr(commands, "discovered", refuse)
     assert main([command]) == 2
-    assert capsys.readouterr() == ("", f"gpudiscover: discovery could not run: {said}\n")
+    assert capsys.readouterr() == ("", f"gpudiscover: could not run: {said}\n")
 
 
 def test_a_process_that_cannot_run_exits_2_with_one_line(gpudiscover: Command) -> None:

@@ -1,4 +1,4 @@
-"""The command on a terminal: progress while runners work, and Ctrl-C."""
+"""The command on a terminal: progress while runners work, the line while it waits, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from pytest_gpudiscover.leasing.arbitration import Wish
+from pytest_gpudiscover.leasing.book import Book, Ticket, book_for, holder_here
+
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind"
 )
@@ -22,7 +25,7 @@ ActOut = Callable[[dict[str, Any]], list[str]]
 
 PATIENCE = 30  # seconds until a test that waits for an event gives up
 CTRL_C = b"\x03"
-CARD = {"name": "card", "description": "A Card", "total_memory": "8 GiB"}
+CARD = {"name": "card", "description": "A Card", "total_memory": "8 GiB", "pci_id": "0000:01:00.0"}
 ONE_CARD = {"gpu": [CARD], "variant": {"cuda_v13": {"library": "CUDA", "devices": ["card"]}}}
 PROGRESS = "listing devices with cuda_v13"
 
@@ -33,6 +36,20 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 HANG = "import os, sys, time; life = os.open(sys.argv[1], os.O_WRONLY); os.write(life, b'!'); time.sleep(600)"
+
+# Whoever is interrupted twice ends with another code.
+COUNT_INTERRUPTS = """
+import os, signal, sys
+count = 0
+def note(*_):
+    global count
+    count += 1
+    os.write(1, b"interrupted")
+signal.signal(signal.SIGINT, note)
+os.write(1, b"started")
+os.read(0, 1)
+sys.exit(40 + count)
+"""
 
 
 class Terminal:
@@ -50,6 +67,7 @@ class Terminal:
             stderr=piped.get("stderr", theirs),
         )
         os.close(theirs)
+        self._read = b""
 
     def press(self, key: bytes) -> None:
         """Press a key."""
@@ -57,14 +75,22 @@ class Terminal:
 
     def transcript(self) -> str:
         """Everything that was written to the terminal, read until nobody holds it any more."""
-        text = b""
         with contextlib.suppress(OSError):  # Linux ends a terminal's output with EIO
-            while select.select([self._ours], [], [], PATIENCE)[0]:
-                more = os.read(self._ours, 65536)
-                if not more:
-                    break
-                text += more
-        return text.decode()
+            while self._reads_more():
+                pass
+        return self._read.decode()
+
+    def shows(self, text: str) -> None:
+        """Wait until something has been written to the terminal."""
+        while text.encode() not in self._read:
+            assert self._reads_more(), f"{text!r} never came: {self._read!r}"
+
+    def _reads_more(self) -> bool:
+        if not select.select([self._ours], [], [], PATIENCE)[0]:
+            return False
+        more = os.read(self._ours, 65536)
+        self._read += more
+        return more != b""
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -161,3 +187,71 @@ def test_ctrl_c_leaves_no_runner_and_no_traceback(
     assert "gpudiscover: interrupted" in text
     # Nobody holds the other end: reading answers with the end of the file, and not with "try again".
     assert os.read(reading, 1) == b""
+
+
+@pytest.fixture
+def book(leases: Path) -> Book:
+    """The book that the command uses."""
+    return book_for("this-machine", leases)
+
+
+@pytest.fixture
+def held_by_us(book: Book) -> Iterator[Ticket]:
+    """The only card of the machine, held by this process."""
+    card = "pci 0000:01:00.0"
+    wish = Wish(alternatives=((card,),), count=1)
+    holder = holder_here("a purpose that is much too long for the line of a terminal")
+    ticket = book.enter(wish, holder, needs="1 device", capacities={}, names={card: "CUDA A Card"})
+    assert ticket.grant()
+    yield ticket
+    ticket.release()
+
+
+def test_who_is_in_the_way_is_shown_in_one_line_that_is_erased(
+    on_terminal: Callable[..., Terminal], acting_out: ActOut, held_by_us: Ticket
+) -> None:
+    script = "test -t 0 && test -t 1 && test -t 2 && echo our turn"
+    terminal = on_terminal("run", *acting_out(ONE_CARD), "--", "sh", "-c", script)
+    terminal.shows(f" by pid {os.getpid()} of ")
+    held_by_us.release()
+    text = terminal.transcript()
+    before, _, line = text.partition("\rwaiting for 1 s: held since ")
+    assert f"{PROGRESS}: " in before
+    assert line.endswith(f"\r{' ' * 79}\rour turn\r\n")
+    assert "\n" not in line[: -len("\n")]
+    assert terminal.process.wait(PATIENCE) == 0
+
+
+def test_ctrl_c_ends_the_waiting_and_leaves_no_ticket(
+    on_terminal: Callable[..., Terminal], acting_out: ActOut, held_by_us: Ticket, book: Book
+) -> None:
+    terminal = on_terminal("run", *acting_out(ONE_CARD), "--", "echo", "never")
+    terminal.shows("waiting for 1 s")
+    assert len(book.entries()) == 2
+    terminal.press(CTRL_C)
+    text = terminal.transcript()
+    assert terminal.process.wait(PATIENCE) == 130
+    assert text.endswith(f"\r{' ' * 79}\rgpudiscover: interrupted\r\n")
+    assert [entry.number for entry in book.entries()] == [held_by_us.number]
+
+
+def test_a_terminal_that_cannot_rewrite_its_line_gets_a_log(
+    on_terminal: Callable[..., Terminal], acting_out: ActOut, held_by_us: Ticket
+) -> None:
+    terminal = on_terminal("run", *acting_out(ONE_CARD), "--", "echo", "our turn", variables={"TERM": "dumb"})
+    terminal.shows(
+        "gpudiscover: waiting for 1 device for 1 s: a purpose that is much too long for the line of a"
+    )
+    held_by_us.release()
+    assert terminal.transcript().endswith("\r\nour turn\r\n")
+
+
+def test_ctrl_c_reaches_the_command_once(on_terminal: Callable[..., Terminal], acting_out: ActOut) -> None:
+    command = [sys.executable, "-I", "-S", "-c", COUNT_INTERRUPTS]
+    terminal = on_terminal("run", *acting_out(ONE_CARD), "--", *command)
+    terminal.shows("started")
+    terminal.press(CTRL_C)
+    terminal.shows("interrupted")
+    terminal.press(b"\n")
+    assert "Traceback" not in terminal.transcript()
+    assert terminal.process.wait(PATIENCE) == 41

@@ -1,7 +1,8 @@
 """The command `gpudiscover`: what it prints, and the exit codes it keeps.
 
-Nothing is decided here about devices: `commands` asks the engine, `rows`, `rejections` and `sentences` put
-its report into words, and `rendering` puts the words on a terminal.
+Nothing is decided here about devices: `commands` asks the engine and the book of leases. What they say is put
+into words by `rows`, `rejections`, `holding`, `matrix` and `sentences`, and on a terminal by `rendering` and
+`lease_rendering`. `running` becomes another command.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments, without the program's name; None: those of this process.
 
     Returns:
-        the exit code: 0 discovery ran (`check`: the requirement is met), 1 `check`: it is not met,
-        2 discovery could not run, 130 interrupted.
+        the exit code: 0 it ran (`check`: the requirement is met), 1 `check`, `run`: it is not met, 2 it could
+        not run, 124, 126 and 127 `run`: see there, 130 interrupted. Where `run` starts a command, that takes
+        our place, and this does not return; on Windows it returns the command's own exit code.
     """
     try:
         return _run(sys.argv[1:] if argv is None else argv)
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(str(error))
         return COULD_NOT_RUN
     except (OSError, RuntimeError) as error:  # no file, process or thread left to be had
-        complain(f"discovery could not run: {str(error) or type(error).__name__}")
+        complain(f"could not run: {str(error) or type(error).__name__}")
         return COULD_NOT_RUN
     except KeyboardInterrupt:
         complain("interrupted")

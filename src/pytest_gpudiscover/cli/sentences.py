@@ -95,7 +95,7 @@ def met(requirement: Requirement, report: Report) -> list[str]:
 
 
 def unmet(requirement: Requirement, report: Report) -> list[str]:
-    """Say why a requirement is not met: what is needed, which mask is to blame, what each usable device lacks.
+    """Say why a requirement is not met: what is needed, which mask is to blame, what each device lacks.
 
     Returns:
         nothing when it is met.

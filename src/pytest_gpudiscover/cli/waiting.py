@@ -7,40 +7,39 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from rich.cells import set_cell_size
 
+from pytest_gpudiscover.cli.holding import holding
 from pytest_gpudiscover.cli.streams import complain
 from pytest_gpudiscover.leasing.book import Entry, holder_here
 from pytest_gpudiscover.leasing.wording import duration, in_the_way_in_words
-from pytest_gpudiscover.text import printable
 
-Observer = Callable[[float, Sequence[Entry]], None]
+Watcher = Callable[[float, Sequence[Entry]], None]
 """Told now and then for how many seconds it has been waited, and who is in the way."""
 
 _EVERY = 60.0
 """Seconds after which a log is told once more what has not changed."""
-_PURPOSE_LIMIT = 30
-"""Characters of a command or a test where everything must go into one line."""
+_NOBODY = "nobody is in the way any more"
 _WIDTH = 80
 """Columns of a terminal that does not tell."""
 
 
 @contextmanager
-def shown_waiting(needs: str) -> Iterator[Observer]:
+def shown_waiting(needs: str) -> Iterator[Watcher]:
     """Show who is in the way: on a terminal in a line that disappears at the end, elsewhere in a log.
 
     Args:
         needs: what is waited for, in words.
     """
-    if not _can_rewrite():
+    if not (_can_rewrite() and _is_in_foreground()):
         yield _Log(needs)
         return
+    line = _Line()
     try:
-        yield _show
+        yield line
     finally:
-        _rewrite("")
+        line.erase()
 
 
 class _Log:
@@ -48,7 +47,7 @@ class _Log:
 
     def __init__(self, needs: str) -> None:
         self._needs = needs
-        self._told: list[tuple[int, float | None]] = []
+        self._told: list[tuple[int, float | None]] | None = None
         self._at = 0.0
 
     def __call__(self, waited: float, in_the_way: Sequence[Entry]) -> None:
@@ -56,24 +55,42 @@ class _Log:
         if now == self._told and waited - self._at < _EVERY:
             return
         self._told, self._at = now, waited
-        complain(f"waiting for {self._needs} for {duration(waited)}: {_in_words(in_the_way)}")
+        others = in_the_way_in_words(in_the_way, now=time.time(), host=_host())
+        complain(f"waiting for {self._needs} for {duration(waited)}: {'; '.join(others) or _NOBODY}")
 
 
-def _show(waited: float, in_the_way: Sequence[Entry]) -> None:
-    more = f", first of {len(in_the_way)}" if len(in_the_way) > 1 else ""
-    _rewrite(
-        f"waiting for {duration(waited)}{more}: {_in_words([_shortened(entry) for entry in in_the_way])}"
-    )
+class _Line:
+    """A line of a terminal that is written anew. The cursor stays visible: whoever waits may be killed."""
+
+    def __init__(self) -> None:
+        self._shown = False
+
+    def __call__(self, waited: float, in_the_way: Sequence[Entry]) -> None:
+        several = f" ({len(in_the_way)} in the way)" if len(in_the_way) > 1 else ""
+        self._put(f"waiting for {duration(waited)}{several}: {_first_of(in_the_way)}")
+
+    def erase(self) -> None:
+        if self._shown:
+            self._put("")
+
+    def _put(self, text: str) -> None:
+        if _is_in_foreground():  # a stopped job may have gone on in the background
+            self._shown = True  # first: an interrupt may come between any two lines
+            sys.stderr.write(f"\r{set_cell_size(text, _width() - 1)}\r")
+            sys.stderr.flush()
 
 
-def _shortened(entry: Entry) -> Entry:
-    purpose = printable(entry.holder.purpose, _PURPOSE_LIMIT)
-    return replace(entry, holder=replace(entry.holder, purpose=purpose))
+def _first_of(in_the_way: Sequence[Entry]) -> str:
+    """What of the first one fits into a line: since when comes first, and what it is for may be cut off."""
+    if not in_the_way:
+        return _NOBODY
+    first = holding(in_the_way[0], now=time.time(), host=_host())
+    doing = "wanted" if in_the_way[0].since is None else "held"
+    return f"{doing} since {first.since} by {first.who}, {first.purpose}"
 
 
-def _in_words(in_the_way: Sequence[Entry]) -> str:
-    words = in_the_way_in_words(in_the_way, now=time.time(), host=holder_here("").host)
-    return "; ".join(words) or "nobody is in the way any more"
+def _host() -> str:
+    return holder_here("").host
 
 
 def _can_rewrite() -> bool:
@@ -81,10 +98,14 @@ def _can_rewrite() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and not dumb
 
 
-def _rewrite(text: str) -> None:
-    """Put text in place of the line's. The cursor stays visible: whoever waits may be stopped or killed."""
-    sys.stderr.write(f"\r{set_cell_size(text, _width() - 1)}\r")
-    sys.stderr.flush()
+def _is_in_foreground() -> bool:
+    """Whether the terminal is ours; where that cannot be told, nobody else is at it either."""
+    if sys.platform == "win32":
+        return True
+    try:
+        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except OSError:
+        return True
 
 
 def _width() -> int:
