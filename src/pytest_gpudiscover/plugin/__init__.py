@@ -102,14 +102,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
     """Name the devices before the first test, if any test of this run asks for them."""
-    if config.option.collectonly or config.get_verbosity() < 0 or not _concerned(config, items, _DISCOVERING):
+    unseen = config.option.collectonly or config.get_verbosity() < 0 or hasattr(config, "workerinput")
+    if unseen or not _concerned(config, items, _DISCOVERING):
         return []
     from pytest_gpudiscover.errors import GpuDiscoverError
     from pytest_gpudiscover.explaining import in_one_line
     from pytest_gpudiscover.plugin.discovering import session_discovery
 
     try:
-        devices = session_discovery(config).report().devices
+        devices = session_discovery(config).seen().devices
     except GpuDiscoverError:
         return []  # the tests that ask will say it, each with its own name
     return [f"gpudiscover: {in_one_line(devices)}"] if devices else []

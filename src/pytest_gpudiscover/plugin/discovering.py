@@ -18,6 +18,7 @@ from pytest_gpudiscover.engine import Discovery
 from pytest_gpudiscover.errors import GpuDiscoverError, HostFileError, UsageError
 from pytest_gpudiscover.explaining import why_none, why_not
 from pytest_gpudiscover.leasing.cards import card_name
+from pytest_gpudiscover.leasing.reach import within_reach
 from pytest_gpudiscover.masks import UserMasks
 from pytest_gpudiscover.plugin.settings import Settings
 from pytest_gpudiscover.plugin.sharing import RunFolder, run_folder
@@ -75,13 +76,14 @@ class SessionDiscovery:
     def seen(self) -> Report:
         """The report as this process may see it now.
 
-        Devices in quarantine are rejected with their reason; in a process that was given devices for its
-        life there are no others. Free memory is the most that was seen: what is less, leases may be using.
+        Devices in quarantine are rejected with their reason, and so are those that may lie outside the masks
+        of the run; in a process that was given devices for its life there are no others. Free memory is the
+        most that was seen: what is less, leases may be using.
 
         Raises:
             InstallationError: discovery cannot run.
         """
-        report, quarantined = self.report(), self.quarantined()
+        report, quarantined = within_reach(self.report()), self.quarantined()
         mine = report.devices if self.own is None else self.own
         usable = tuple(
             replace(device, free_memory=max(device.free_memory, self._free.get(device.device_id, 0)))

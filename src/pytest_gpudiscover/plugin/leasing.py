@@ -13,10 +13,11 @@ from typing import NoReturn
 import pytest
 
 from pytest_gpudiscover.devices import DeviceInfo
-from pytest_gpudiscover.errors import LeaseError, UnmetLeaseError
+from pytest_gpudiscover.errors import LeaseError, LeaseTimeoutError, UnmetLeaseError
 from pytest_gpudiscover.leasing.book import Book, Entry, book_for, holder_here, machine_of
 from pytest_gpudiscover.leasing.cards import capacities, card_name, names_for_people
 from pytest_gpudiscover.leasing.leases import Lease
+from pytest_gpudiscover.leasing.reach import everything_listed
 from pytest_gpudiscover.leasing.waiting import acquire
 from pytest_gpudiscover.leasing.wording import duration, in_the_way_in_words
 from pytest_gpudiscover.plugin import health
@@ -70,6 +71,10 @@ class _Request:
                     return lease
         except UnmetLeaseError as error:
             refuse(self._config, str(error))
+        except LeaseTimeoutError as error:
+            # It may have been the last of several attempts.
+            timeout = self._session.settings.lease_timeout
+            problem = str(LeaseTimeoutError(error.needed, timeout, error.in_the_way))
         except LeaseError as error:
             problem = str(error)
         pytest.fail(problem, pytrace=False)
@@ -188,7 +193,7 @@ def obtained(
         masks=session.masks,
         holder=holder_here(who, session.folder.uid),
         timeout=timeout,
-        everything=session.report().devices,
+        everything=everything_listed(session.report()),
         without=without,
         waiting=_notice(config, who, str(requirement)),
     )

@@ -15,6 +15,7 @@ from pytest_gpudiscover.errors import InstallationError, LeaseError, LeaseTimeou
 from pytest_gpudiscover.explaining import in_one_line
 from pytest_gpudiscover.leasing.cards import card_name
 from pytest_gpudiscover.leasing.leases import Lease
+from pytest_gpudiscover.leasing.reach import everything_listed, within_reach
 from pytest_gpudiscover.leasing.showing import lease_env
 from pytest_gpudiscover.plugin.discovering import SessionDiscovery, session_discovery
 from pytest_gpudiscover.plugin.leasing import OWN, obtained
@@ -33,7 +34,7 @@ def auto_workers(config: pytest.Config) -> int | None:
         return None
     session = session_discovery(config)
     try:
-        return max(1, len(_cards(_eligible(session, session.report().devices))))
+        return max(1, len(_cards(_eligible(session, within_reach(session.report()).devices))))
     except InstallationError:
         return 1  # the tests say it, each with its own name
 
@@ -56,7 +57,7 @@ def check_workers(config: pytest.Config, specs: Sequence[XSpec]) -> None:
 
 def _surplus(session: SessionDiscovery, workers: int) -> str | None:
     """Say so when there are more workers than devices; a host without any can have as many as it likes."""
-    devices = _eligible(session, session.report().devices)
+    devices = _eligible(session, within_reach(session.report()).devices)
     if not 0 < len(_cards(devices)) < workers:
         return None
     return (
@@ -127,7 +128,7 @@ def _taken(config: pytest.Config, session: SessionDiscovery, worker: Mapping[str
 def _give(config: pytest.Config, session: SessionDiscovery, lease: Lease | None) -> None:
     if lease is None:
         session.own = ()
-        os.environ.update(lease_env((), session.report().devices, session.masks))
+        os.environ.update(lease_env((), everything_listed(session.report()), session.masks))
         return
     config.add_cleanup(lease.release)
     lease.activate()

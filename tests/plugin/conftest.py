@@ -1,0 +1,34 @@
+"""Simulated machines to run pytest on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from labs import Lab
+from pytest_gpudiscover.simulation import FakeHost
+
+
+@pytest.fixture
+def lab_of(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Lab]]:
+    """Builds a machine of these cards, or of a host, and a directory to run pytest in."""
+
+    built: list[Lab] = []
+
+    def build(*cards: str | FakeHost) -> Lab:
+        names = [card for card in cards if isinstance(card, str)]
+        host = FakeHost.of(*names) if len(names) == len(cards) else cards[0]
+        assert isinstance(host, FakeHost)
+        built.append(Lab(pytester, host, monkeypatch))
+        return built[-1]
+
+    yield build
+    for lab in built:
+        lab.close()
+
+
+@pytest.fixture
+def lab(lab_of: Callable[..., Lab]) -> Lab:
+    """A machine with two equal cards."""
+    return lab_of("L4", "L4")
