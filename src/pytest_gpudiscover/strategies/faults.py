@@ -48,12 +48,12 @@ _ARGUMENTS: Mapping[str, st.SearchStrategy[Any]] = {
     "seed": _SEEDS,
     "signal": st.sampled_from(SIGNALS),
     "size": st.sampled_from([1, 7, 1024]),
+    "value": st.sampled_from(["", "10.3.0"]),
     "variable": st.sampled_from(["HSA_OVERRIDE_GFX_VERSION", "HOME"]),
     "when": st.sampled_from([START, REQUEST]),
 }
 _ARGUMENTS_OF: Mapping[tuple[str, str], st.SearchStrategy[Any]] = {
     ("nan", "value"): st.sampled_from(["NaN", "Infinity", "-Infinity", "1e999"]),
-    ("needs_variable", "value"): st.sampled_from(["", "10.3.0"]),
     ("status", "code"): st.sampled_from([500, 404, 503, 200, 302, 429]),
 }
 """Where an argument of that name means something else."""
@@ -104,7 +104,7 @@ def _fault(name: str, gpus: tuple[str, ...], variants: tuple[str, ...]) -> st.Se
 def _argument(fault: str, name: str) -> st.SearchStrategy[Any]:
     if name == "form":
         return st.sampled_from(_FORMS[fault])
-    return _ARGUMENTS_OF.get((fault, name)) or _ARGUMENTS[name]
+    return _ARGUMENTS_OF.get((fault, name), _ARGUMENTS[name])
 
 
 _ALWAYS: st.SearchStrategy[Fault] = st.just({})

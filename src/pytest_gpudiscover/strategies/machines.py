@@ -12,7 +12,7 @@ from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.strategies.cards import VENDORS, Card, cards, tables_of
 from pytest_gpudiscover.strategies.checking import chosen
 from pytest_gpudiscover.strategies.faults import faults, possible_on
-from pytest_gpudiscover.strategies.views import LOSSES, views_of
+from pytest_gpudiscover.strategies.views import LOSSES, USUAL_LOSSES, views_of
 
 _MAX_FAULTS = 3
 
@@ -38,6 +38,7 @@ def hosts(
             their machine.
         max_variants: the most variants of one library; 0: nothing lists anything.
         lossy: whether the libraries' views are as bad as real ones; or in which ways, of `LOSSES`.
+            `renumbered` is drawn only where it is named.
         with_faults: whether up to three things may go wrong; or which, of the fault vocabulary.
 
     Raises:
@@ -49,15 +50,21 @@ def hosts(
     return _hosts(
         there,
         max_variants,
-        _all_or_some("lossy", lossy, LOSSES),
-        _all_or_some("with_faults", with_faults, VOCABULARY),
+        _losses(lossy),
+        _fault_names(with_faults),
     )
 
 
-def _all_or_some(argument: str, names: bool | Collection[str], known: Collection[str]) -> tuple[str, ...]:
-    if isinstance(names, bool):
-        return tuple(known) if names else ()
-    return chosen(argument, names, known)
+def _losses(lossy: bool | Collection[str]) -> tuple[str, ...]:
+    if isinstance(lossy, bool):
+        return USUAL_LOSSES if lossy else ()
+    return chosen("lossy", lossy, LOSSES)
+
+
+def _fault_names(with_faults: bool | Collection[str]) -> tuple[str, ...]:
+    if isinstance(with_faults, bool):
+        return tuple(VOCABULARY) if with_faults else ()
+    return chosen("with_faults", with_faults, VOCABULARY)
 
 
 @st.composite

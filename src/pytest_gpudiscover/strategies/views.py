@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from pytest_gpudiscover.strategies.cards import Card
 
 LOSSES = ("no_pci_ids", "odd_pci_ids", "numbers", "reordered", "renumbered", "partial", "no_flags")
-"""What a library's view of a machine may lack (docs/property-testing.md explains each)."""
+"""How a library's view of a machine may differ from the truth (docs/property-testing.md explains each)."""
+
+USUAL_LOSSES = tuple(loss for loss in LOSSES if loss != "renumbered")
+"""Those that views are drawn with unless others are asked for.
+
+No real library is known whose variants give one number to two GPUs. Where they do, nobody who goes by the ids
+can tell which devices are one, and the engine does not try.
+"""
 
 _VARIANTS: Mapping[str, tuple[str, ...]] = {
     "CUDA": ("cuda_v13", "cuda_v12", "cuda_v13_1", "cuda_v9"),
