@@ -7,7 +7,7 @@ import json
 import platform
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +20,7 @@ from pytest_gpudiscover.explaining import why_none, why_not
 from pytest_gpudiscover.leasing.cards import card_name
 from pytest_gpudiscover.leasing.reach import within_reach
 from pytest_gpudiscover.masks import UserMasks
+from pytest_gpudiscover.plugin.refusing import Unmet, refuse
 from pytest_gpudiscover.plugin.settings import Settings
 from pytest_gpudiscover.plugin.sharing import RunFolder, run_folder
 from pytest_gpudiscover.reports import Phase, Reason, Rejection, Report
@@ -212,7 +213,7 @@ def session_report(config: pytest.Config) -> Report:
         return session_discovery(config).report()
     except GpuDiscoverError as error:
         problem = f"GPU discovery cannot run: {error}"
-    pytest.fail(problem, pytrace=False)
+    raise Unmet(problem)
 
 
 def session_engine(config: pytest.Config) -> Discovery:
@@ -230,10 +231,3 @@ def devices_or_refusal(config: pytest.Config) -> tuple[DeviceInfo, ...]:
     session_report(config)
     seen = session_discovery(config).seen()
     return seen.devices or refuse(config, why_none(seen))
-
-
-def refuse(config: pytest.Config, reason: str) -> NoReturn:
-    """Skip the test that needs what is not there; under strict fail it."""
-    if Settings.of(config).strict:
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)

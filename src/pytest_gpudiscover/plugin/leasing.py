@@ -22,9 +22,10 @@ from pytest_gpudiscover.leasing.waiting import acquire
 from pytest_gpudiscover.leasing.wording import duration, in_the_way_in_words
 from pytest_gpudiscover.plugin import health
 from pytest_gpudiscover.plugin.asked import Asked
-from pytest_gpudiscover.plugin.discovering import SessionDiscovery, refuse, session_discovery, session_report
+from pytest_gpudiscover.plugin.discovering import SessionDiscovery, session_discovery, session_report
 from pytest_gpudiscover.plugin.holding import Holding, hold
 from pytest_gpudiscover.plugin.marking import requirement_of, watch
+from pytest_gpudiscover.plugin.refusing import Unmet, refuse
 from pytest_gpudiscover.requirements import Requirement
 from pytest_gpudiscover.text import gibibytes
 
@@ -77,7 +78,7 @@ class _Request:
             problem = str(LeaseTimeoutError(error.needed, timeout, error.in_the_way))
         except LeaseError as error:
             problem = str(error)
-        pytest.fail(problem, pytrace=False)
+        raise Unmet(problem)
 
     def _insist(self) -> None:
         """Refuse the test unless the devices that are left can meet what it asks for."""

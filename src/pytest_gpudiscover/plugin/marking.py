@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -12,12 +12,12 @@ from pytest_gpudiscover.plugin.asked import Asked
 from pytest_gpudiscover.plugin.discovering import session_discovery
 from pytest_gpudiscover.plugin.distributing import REFUSED
 from pytest_gpudiscover.plugin.options import SIGNATURE
+from pytest_gpudiscover.plugin.refusing import Unmet, refuse
 from pytest_gpudiscover.plugin.reporting import DISCOVERED, discovered, note, reporting
 from pytest_gpudiscover.plugin.settings import Settings
 
 _ASKED = pytest.StashKey[Asked | None]()
 _NAME = "gpudiscover-selection"
-_FAILED = pytest.StashKey[bool]()
 
 
 def requirement_of(item: pytest.Item) -> Asked | None:
@@ -114,18 +114,16 @@ class _Selection:
         try:
             reason = session_discovery(item.config).unmet(asked.requirement)
         except GpuDiscoverError as error:
-            _fail(item, f"GPU discovery cannot run: {error}")
-        if reason and Settings.of(item.config).strict:
-            _fail(item, reason)
+            raise Unmet(f"GPU discovery cannot run: {error}") from error
         if reason:
-            raise pytest.skip.Exception(reason, _use_item_location=item.location[1] is not None)
+            refuse(item.config, reason, in_hook_of=item)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
-        self, item: pytest.Item
+        self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if report.when == "setup" and item.stash.get(_FAILED, False) and not report.failed:
+        if call.excinfo is not None and call.excinfo.errisinstance(Unmet) and not report.failed:
             # No xfail mark expects that the machine has lost its GPU.
             report.outcome = "failed"
             del report.wasxfail
@@ -137,8 +135,3 @@ class _Selection:
         output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[DISCOVERED] = discovered(session.config)
-
-
-def _fail(item: pytest.Item, reason: str) -> NoReturn:
-    item.stash[_FAILED] = True
-    pytest.fail(reason, pytrace=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -18,9 +18,6 @@ from pytest_gpudiscover.plugin.settings import Settings
 from pytest_gpudiscover.plugin.summary import name_of, table, troubles
 from pytest_gpudiscover.text import printable
 
-if TYPE_CHECKING:
-    from _pytest.terminal import TerminalReporter
-
 SCHEMA = 1
 """The version of the report file; it grows only when an existing key changes its meaning."""
 DISCOVERED = "gpudiscover_discovered"
@@ -32,7 +29,7 @@ _NAME = "gpudiscover-reporting"
 def header(config: pytest.Config) -> list[str]:
     """What is set of ours, and the devices where this process knows them already."""
     said = [
-        key if key == "strict" else f"{key.replace('_', '-')} {printable(text, 60)}"
+        key if key == "strict" else f"{key.replace('_', '-')} {printable(text, 120)}"
         for key, text in given(config).items()
     ]
     report = known_report(config)
@@ -101,12 +98,15 @@ class Reporting:
         entry = self._ledger.entry(report.nodeid, worker.id if worker else "", str(report.when), facts)
         if entry is None:
             return
-        hook = self._config.hook
-        # "" is what pytest says of phases that need no mention.
-        if outcome := hook.pytest_report_teststatus(report=report, config=self._config)[0]:
+        if outcome := self._outcome(report):
             entry["outcome"] = outcome
         if report.skipped and isinstance(report.longrepr, tuple):
             entry["reason"] = report.longrepr[2].removeprefix("Skipped: ")
+
+    def _outcome(self, report: pytest.TestReport) -> str:
+        """What pytest calls it: `error` before and after the test itself, and "" where all is well there."""
+        status = self._config.hook.pytest_report_teststatus(report=report, config=self._config)
+        return str(status[0]) if status else report.outcome  # with -p no:terminal hardly anybody knows
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report file."""
@@ -132,7 +132,7 @@ class Reporting:
             "quarantined": self._ledger.told("quarantined"),
         }
 
-    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what the devices did, and what is wrong; with -q only what is wrong."""
         if self.unmet:
             terminalreporter.section("the GPUs that this run requires are not there", red=True)

@@ -11,6 +11,7 @@ from pytest_gpudiscover.errors import GpuDiscoverError, RequirementError
 from pytest_gpudiscover.explaining import why_not_all
 from pytest_gpudiscover.plugin.discovering import session_discovery
 from pytest_gpudiscover.plugin.distributing import answers_for_its_host
+from pytest_gpudiscover.plugin.refusing import Unmet
 from pytest_gpudiscover.plugin.reporting import reporting
 from pytest_gpudiscover.plugin.settings import Settings
 from pytest_gpudiscover.requirements import Requirement
@@ -64,4 +65,4 @@ class _Failing:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
-        pytest.fail(self._reason, pytrace=False)
+        raise Unmet(self._reason)

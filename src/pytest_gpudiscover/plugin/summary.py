@@ -41,7 +41,7 @@ def _distinct(uses: list[DeviceUse]) -> list[str]:
     names = [(f"{use.host}: " if hosts else "") + name_of(use.device) for use in uses]
     seen = Counter(names)
     return [
-        f"{name}, {use.device['card']}" if seen[name] > 1 else name
+        f"{use.device['card']}: {name}" if seen[name] > 1 else name
         for name, use in zip(names, uses, strict=True)
     ]
 
