@@ -1,0 +1,98 @@
+"""Laws of masks: what the user has set stays in force, and what is asked for is what is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gpudiscover import DeviceInfo, Discovery, Phase
+from pytest_gpudiscover.devices import is_number
+from pytest_gpudiscover.masks import UserMasks, show_only
+from pytest_gpudiscover.probing import ProbeRequest
+from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.strategies import Masks, Truth, devices, hosts, masks
+from pytest_gpudiscover.surroundings import Surroundings
+from pytest_gpudiscover.wire import Answer
+from truths import found, shown_by, some, surroundings, tell
+
+systems = st.sampled_from(["linux", "win32", "darwin"])
+masked = hosts().flatmap(lambda host: st.tuples(st.just(host), masks(host)))
+understood = hosts().flatmap(lambda host: st.tuples(st.just(host), masks(host, garbage=False)))
+
+
+@given(understood)
+def test_a_discovery_finds_every_gpu_that_the_users_masks_leave_and_no_other(
+    case: tuple[FakeHost, Masks],
+) -> None:
+    """Would have caught: a mask of the user's that is overwritten, or that hides what a probe asks for."""
+    host, users = case
+    tell(host)
+    visible = Truth.of(host, users)
+    served = [visible.behind(device) for device in found(host, users).devices]
+    # Where PCI ids tell, a card that one library has is not served by another.
+    assert {gpu.card for gpu in served} == {each.gpu.card for each in visible.listed}
+
+
+@given(masked)
+def test_no_mask_whatever_is_in_it_makes_a_discovery_find_what_it_hides(case: tuple[FakeHost, Masks]) -> None:
+    """Would have caught: garbage that is passed over, where the driver ends its list."""
+    host, users = case
+    visible = {each.gpu for each in Truth.of(host, users).listed}
+    assert {Truth.of(host, users).behind(device) for device in found(host, users).devices} <= visible
+
+
+@given(st.lists(devices(), max_size=4), masks(), systems)
+def test_reading_masks_never_raises_and_loses_no_device(
+    listed: list[DeviceInfo], users: Masks, system: str
+) -> None:
+    """Would have caught: a number of 5,000 digits, which Python refuses to convert."""
+    translated = UserMasks.read(users, system).translated(Answer(tuple(listed))).devices
+    assert [device.device_id for device in translated] == [device.device_id for device in listed]
+    for device in translated:
+        shown = show_only([device], UserMasks.read(users, system))
+        assert bool(device.filtered_id) == is_number(device.id)
+        assert "" not in shown.values()
+
+
+@given(understood)
+@some(0.03)
+def test_a_real_runner_with_the_mask_that_is_emitted_shows_exactly_that_gpu(
+    case: tuple[FakeHost, Masks],
+) -> None:
+    """Would have caught: a mask that is right, and never reaches the process."""
+    host, users = case
+    with tempfile.TemporaryDirectory() as directory:
+        truth = Truth.of(host.save(Path(directory) / "host.json"), users)
+        for device, shown in asyncio.run(_shown_alone(host, surroundings(users))):
+            assert [each.free_memory for each in shown] == [truth.behind(device).free_memory]
+
+
+async def _shown_alone(
+    host: FakeHost, around: Surroundings
+) -> list[tuple[DeviceInfo, tuple[DeviceInfo, ...]]]:
+    """What a process of the fake runner lists behind the mask of each device that processes have found."""
+    installation = host.installation()
+    found = await Discovery(installation, surroundings=around).devices()
+    located = installation.locate(around)
+    by_name = {variant.name: variant for variant in located.variants}
+    answers = []
+    async with installation.prober(located, around) as prober:
+        for device in found:
+            variant = by_name[device.variant]
+            environment = {
+                **shown_by([device], around.environment),
+                **host.environment,
+                "OLLAMA_LIBRARY_PATH": "/".join(variant.directories),
+            }
+            result = await prober.probe(
+                ProbeRequest(
+                    phase=Phase.REFRESH, variant=variant, mask={}, environment=environment, timeout=30
+                )
+            )
+            assert result.answer is not None
+            answers.append((device, result.answer.devices))
+    return answers

@@ -1,0 +1,122 @@
+"""Laws of refreshing: each device gets the figure of its own GPU or keeps the old one, and says which."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from random import Random
+
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from fake_runner.faults import VOCABULARY
+from pytest_gpudiscover import DeviceInfo, Discovery, Report
+from pytest_gpudiscover.refreshing import matched, updated
+from pytest_gpudiscover.selection import renumbered
+from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.strategies import Fault, Truth, devices, faults, hosts
+from pytest_gpudiscover.wire import Answer
+from truths import SYSTEM_MEMORY, surroundings, tell
+
+MIB = 1 << 20
+randoms = st.randoms(use_true_random=False)
+whole_views = hosts(lossy=["odd_pci_ids", "numbers", "reordered"])
+"""Machines of which every entry says by a PCI id or a UUID which GPU it is, unless there is only one."""
+lists = st.lists(devices(), max_size=5, unique_by=lambda device: device.device_id)
+
+WRONG = (
+    *("vanish", "reorder", "crash_enumerate", "signal", "exit_early", "die_mid_response", "short_body"),
+    *("driver_too_old", "bad_json", "random_bytes", "wrong_shape", "duplicate_keys", "bad_int", "nan", "total_zero"),
+)
+"""What can go wrong with a refresh at once, without saying anything untrue of a GPU."""
+
+
+def possible(host: FakeHost) -> list[str]:
+    return [name for name in WRONG if host.document["gpu"] or not VOCABULARY[name].of_device]
+
+
+async def changed(host: FakeHost, *faults: Fault) -> tuple[tuple[DeviceInfo, ...], Report]:
+    """Discover a machine, let its memory change and something go wrong, and refresh.
+
+    Returns:
+        what was found at first, and what the refresh has left.
+    """
+    discovery = Discovery(host.in_memory(), surroundings=surroundings())
+    first = await discovery.devices()
+    gpus = [{**gpu, "free_memory": 5000 * MIB + n} for n, gpu in enumerate(host.document["gpu"])]
+    host.update({**host.document, "gpu": gpus})
+    for fault in faults:
+        host.inject(**fault | {"phase": "refresh"})
+    await discovery.devices()
+    return first, discovery.report
+
+
+def figure(truth: Truth, device: DeviceInfo) -> int:
+    """What a refresh must say of a device: an integrated GPU of CUDA has the system's memory."""
+    if device.integrated and device.library == "CUDA":
+        return SYSTEM_MEMORY
+    return truth.behind(device).free_memory
+
+
+@given(hosts())
+def test_after_a_refresh_each_device_has_the_free_memory_of_its_own_gpu(host: FakeHost) -> None:
+    """Caught in the reference: the survivor that became 0 gets the memory of the card that was rejected."""
+    tell(host)
+    first, report = asyncio.run(changed(host))
+    truth = Truth.of(host)
+    fresh = tuple(replace(device, free_memory=figure(truth, device)) for device in first)
+    assert (report.devices, report.rejected) == (fresh, ())
+
+
+@given(hosts().flatmap(lambda host: st.tuples(st.just(host), faults(host, names=possible(host)))))
+def test_what_a_refresh_cannot_update_keeps_its_old_figure_and_is_stale(case: tuple[FakeHost, Fault]) -> None:
+    """Would have caught: a vanished card whose number, and memory, the next one inherits."""
+    host, fault = case
+    event(fault["name"])
+    first, report = asyncio.run(changed(host, fault))
+    truth = Truth.of(host)
+    for before, after in zip(first, report.devices, strict=True):
+        now = before.free_memory if after.stale else figure(truth, before)
+        assert after == replace(before, free_memory=now, stale=after.stale)
+
+
+@given(whole_views, randoms)
+def test_a_refresh_gives_nothing_of_a_stranger_to_anybody(host: FakeHost, random: Random) -> None:
+    """Caught in the reference: its unmasked answers are matched by number, to whoever has it now."""
+    for variant in host.document["variant"]:
+        listed = [each.device for each in Truth.of(host).by(variant)]
+        kept = sorted(random.sample(listed, random.randint(0, len(listed))), key=listed.index)
+        gone = sorted(random.sample(kept, random.randint(0, len(kept))), key=listed.index)
+        answer = [device for device in listed if device not in gone]
+        random.shuffle(answer)
+        result = matched(renumbered(kept), Answer(tuple(answer)), ["CUDA", "ROCm", "Vulkan"])
+        own = {new.device_id: old.free_memory for new, old in zip(renumbered(kept), kept, strict=True)}
+        assert result.free == {
+            new.device_id: own[new.device_id] for new in renumbered(kept) if new not in result.missing
+        }
+        assert [device.runner_id for device in result.missing] == [device.id for device in gone]
+        assert set(result.strangers) == set(answer) - set(kept)
+
+
+@given(lists, lists)
+def test_in_a_refresh_everybody_is_matched_once_or_missing_and_every_entry_used_once_or_strange(
+    kept: list[DeviceInfo], listed: list[DeviceInfo]
+) -> None:
+    """Would have caught: two entries that are both taken for one device, of which the last one counts."""
+    found = matched(kept, Answer(tuple(listed)), ["CUDA", "ROCm", "Vulkan"])
+    names = {device.device_id for device in kept}
+    missing = {device.device_id for device in found.missing}
+    assert (found.free.keys() | missing, found.free.keys() & missing) == (names, set())
+    assert len(found.free) + len(found.strangers) == len(listed)
+    assert set(found.strangers) <= set(listed)
+
+
+@given(lists, st.sets(st.integers(0, 4)))
+def test_a_refresh_changes_free_memory_and_nothing_else(listed: list[DeviceInfo], places: set[int]) -> None:
+    """Would have caught: an id, or a variant, taken from the newer answer."""
+    free = {device.device_id: n for n, device in enumerate(listed) if n in places}
+    expected = [
+        replace(device, free_memory=free.get(device.device_id, device.free_memory), stale=n not in places)
+        for n, device in enumerate(listed)
+    ]
+    assert list(updated(listed, free)) == expected
