@@ -82,11 +82,9 @@ def _check_version(plain: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has for a value of ours."""
+    """What JSON has for a value of ours; our words are texts to it."""
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Enum):
-        return value.value
     if isinstance(value, Mapping):
         return dict(value)
     return [_plain(held) for held in value] if isinstance(value, tuple) else value

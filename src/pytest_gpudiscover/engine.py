@@ -141,7 +141,7 @@ class Discovery:
         Raises:
             RuntimeError: nothing was discovered before.
         """
-        asked = tuple({device.device_id: replace(device, stale=False) for device in devices}.values())
+        asked = tuple({device.device_id: device for device in devices}.values())
         async with self._turns.take(), self._asking() as (state, call):
             found = _with_system_memory(await refreshed(call, state.found, asked), state.surroundings)
         return {device.device_id: device.free_memory for device in found if not device.stale}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,13 +90,15 @@ async def test_a_variant_that_fails_costs_its_own_devices_only() -> None:
     assert await discovery.free_memory(devices) == {red.device_id: red.free_memory}
 
 
-async def test_all_runners_share_the_time_of_a_refresh() -> None:
+async def test_all_runners_share_the_time_of_a_refresh(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pytest_gpudiscover.recording")
     host = FakeHost.of("RTX 4090", "MI300X").with_fault("never_bind", phase="refresh", variant="cuda_v13")
     discovery = Discovery(host.in_memory(without_variants=OLDER), refresh_timeout=0.2)
     devices = await discovery.devices()
     started = len(host.calls)
     assert await discovery.free_memory(devices) == {}
     assert [call.variant for call in host.calls[started:]] == ["cuda_v13"]
+    assert re.search(r"took longer than 0\.[12]", caplog.text)
 
 
 async def test_an_integrated_cuda_device_has_what_the_system_has_as_long_as_it_answers() -> None:

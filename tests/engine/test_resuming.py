@@ -109,8 +109,10 @@ async def test_a_process_that_has_masked_itself_sees_what_the_other_one_saw(
     assert len(devices) == 4
     assert [await discovery.verify(device) for device in devices] == [None] * 4
     assert set(await discovery.free_memory(devices)) == {device.device_id for device in devices}
-    assert await discovery.devices(rescan=True) == devices
-    assert discovery.report.masks == {}
+    assert [call.masks.keys() for call in host.calls[-6:]] == [{CUDA}, {CUDA}, {ROCR}, {ROCR}, {CUDA}, {ROCR}]
+    for rescan in (False, True):
+        assert await discovery.devices(rescan=rescan) == devices
+        assert discovery.report.masks == {}
 
 
 async def test_the_masks_of_the_snapshot_win_and_everything_else_is_this_process_s_own() -> None:

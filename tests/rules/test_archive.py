@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -106,6 +107,13 @@ def test_values_come_back_with_their_types() -> None:
     assert isinstance(back.report.devices, tuple)
     assert isinstance(back.listed[0].library_path, tuple)
     assert hash(back.listed) == hash(SNAPSHOT.listed)
+
+
+def test_nothing_zero_and_the_empty_text_are_told_apart() -> None:
+    for nothing, number, text in ((None, None, None), (None, 0, ""), (0.0, 0, "")):
+        probe = replace(SNAPSHOT.report.probes[0], ready=nothing, exit_code=number, signal=text)
+        snapshot = Snapshot(report=Report(probes=(probe,)), listed=(replace(DEVICE, index=number),))
+        assert loads(dumps(snapshot)) == snapshot
 
 
 def test_a_mapping_of_any_kind_is_written() -> None:
