@@ -23,6 +23,8 @@ _SIZE = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([a-z]*)\s*", re.ASCII
 
 def printable(text: str, limit: int = 300) -> str:
     """Make text from outside safe to show: control characters escaped, on one line, at most `limit` long."""
+    if len(text) <= limit and text.isprintable():
+        return text
     shown = "".join(char if char.isprintable() else _escaped(char) for char in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 

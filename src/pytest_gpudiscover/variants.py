@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 _VERSION = re.compile(r"[0-9]+(?:[._-][0-9]+)*\Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+", re.ASCII)
@@ -42,21 +43,25 @@ def version(name: str) -> tuple[str, tuple[int, ...]]:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Sort variants as a discovery asks them: by family name, the newest version of a family first."""
-    return sorted(names, key=lambda name: (_family(name), _newest_first(name), name))
+    return sorted(names, key=_place_in_order)
 
 
 def newest_first(names: Iterable[str]) -> list[str]:
     """Sort the variants of one library by version alone, the newest first, whatever their family."""
-    return sorted(names, key=lambda name: (_newest_first(name), _family(name), name))
+    return sorted(names, key=_age)
 
 
-def _family(name: str) -> str:
+@lru_cache  # a discovery sorts the same few names again and again
+def _place_in_order(name: str) -> tuple[str, tuple[int, ...], str]:
+    numbers, family, _ = _age(name)
+    return family, numbers, name
+
+
+@lru_cache
+def _age(name: str) -> tuple[tuple[int, ...], str, str]:
     family, numbers = version(name)
     # `rocm` is the oldest of the family that `rocm_v7_2` belongs to, not a family of its own.
-    return family if numbers else f"{name}_v"
-
-
-def _newest_first(name: str) -> tuple[int, ...]:
+    family = family if numbers else f"{name}_v"
     # Negated numbers sort the newest first. The closing 1 is above every one of them, so that 13,1 comes
     # before 13, and no version at all comes last.
-    return (*(-number for number in version(name)[1]), 1)
+    return (*(-number for number in numbers), 1), family, name

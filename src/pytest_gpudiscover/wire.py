@@ -108,13 +108,7 @@ def _whole(detail: str) -> Rejection:
 def _entries(body: bytes) -> list[Any]:
     try:
         text = body.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_Object,
-            parse_int=_integer,
-            parse_float=_real,
-            parse_constant=_constant,
-        )
+        value = _DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise _RefusedError(f"the answer is not UTF-8: byte {error.start} cannot be read") from error
     except RecursionError as error:
@@ -143,6 +137,11 @@ def _real(text: str) -> float:
 
 def _constant(text: str) -> float:
     raise _RefusedError(f"the answer is not JSON: it holds {text}")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_Object, parse_int=_integer, parse_float=_real, parse_constant=_constant
+)
 
 
 def _kind(value: object) -> str:
@@ -175,7 +174,8 @@ def _identifier(value: object) -> str:
     text = _text(value)
     if not text or len(text) > MAX_ID_LENGTH:
         raise _RefusedError(f"an id of 1 to {MAX_ID_LENGTH} characters was expected, got {len(text)}")
-    if not text.isprintable() or any(char.isspace() or char in ",=" for char in text):
+    # Of all blanks only the space is printable.
+    if not text.isprintable() or any(char in text for char in " ,="):
         raise _RefusedError(f"an id must fit into a mask, and {printable(text)!r} does not")
     return text
 
@@ -274,9 +274,10 @@ def _fields(entry: _Object) -> tuple[dict[str, Any], list[str]]:
 def _repeated(entry: _Object) -> Iterator[str]:
     seen: set[str] = set()
     for key, _ in entry.pairs:
-        if key.lower() in seen:
+        name = key.lower()
+        if name in seen:
             yield key
-        seen.add(key.lower())
+        seen.add(name)
 
 
 def _unusable(entry: _Object, device: DeviceInfo) -> Rejection | None:
