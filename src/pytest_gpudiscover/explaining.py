@@ -40,24 +40,31 @@ def why_none(report: Report) -> str:
 def why_not(requirement: Requirement, report: Report) -> str:
     """Say why a requirement is not met; "" when it is.
 
-    On one line: what was asked, which mask is to blame, what each usable device lacks, and why each other one
-    was left out. A mask is blamed only where it hides all of a library that the requirement admits, and
-    nothing else explains that no device of that library was listed.
+    On one line: what was asked, the masks that matter to it, what each usable device lacks, and why each other
+    one was left out.
     """
     return why_not_all([requirement], report)
 
 
 def why_not_all(requirements: Iterable[Requirement], report: Report) -> str:
     """Say why several requirements, each with devices of its own, are not met together; "" when they are."""
+    return "; ".join(reasons_against(requirements, report))
+
+
+def reasons_against(requirements: Iterable[Requirement], report: Report) -> list[str]:
+    """What `why_not_all` says, one by one; empty when the requirements are met together."""
     asked = list(requirements)
     lacking = unserved(asked, report.devices)
-    if not lacking:
-        return ""
-    parts = [part for requirement in lacking for part in _unmet(requirement, asked, report)]
-    return "; ".join(dict.fromkeys([*parts, *_left_out(report)]))
+    reasons = [reason for requirement in lacking for reason in _against(requirement, asked, report)]
+    return list(dict.fromkeys([*reasons, *_left_out(report)])) if lacking else []
 
 
-def _unmet(requirement: Requirement, asked: Sequence[Requirement], report: Report) -> list[str]:
+def unmet(requirement: Requirement, report: Report) -> list[str]:
+    """Say why the usable devices do not do, without what was left out; empty when they do."""
+    return _against(requirement, [requirement], report) if unserved([requirement], report.devices) else []
+
+
+def _against(requirement: Requirement, asked: Sequence[Requirement], report: Report) -> list[str]:
     needed, *lacking = requirement.unmet(report.devices) or [_beside(requirement, asked, report)]
     return [needed, *masks_in_words(requirement.library, report), *lacking]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_gpudiscover.devices import DeviceInfo
-from pytest_gpudiscover.explaining import why_none, why_not, why_not_all
+from pytest_gpudiscover.explaining import reasons_against, unmet, why_none, why_not, why_not_all
 from pytest_gpudiscover.reports import Phase, ProbeRecord, Reason, Rejection, Report
 from pytest_gpudiscover.requirements import Requirement
 
@@ -23,6 +23,10 @@ L4 = DeviceInfo(
 A40 = replace(L4, id="GPU-b", description="NVIDIA A40", total_memory=48 * GIB, pci_id="0000:02:00.0")
 IRIS = DeviceInfo(id="0", library="Vulkan", variant="vulkan", description="Iris", total_memory=2 * GIB)
 CRASH = "the runner was ended by SIGSEGV"
+
+COLLAPSED = "CUDA_VISIBLE_DEVICES=-1 is the cause: every CUDA device is hidden"
+SET = "CUDA_VISIBLE_DEVICES=-1 is set: devices hidden that way are not seen"
+MASKS = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
 def lost(device: DeviceInfo, phase: Phase = Phase.VERIFY, detail: str = CRASH) -> Rejection:
@@ -45,6 +49,9 @@ def test_a_requirement_that_is_met_needs_no_explanation() -> None:
     report = Report(devices=(L4,), rejected=(lost(A40),), masks={"CUDA_VISIBLE_DEVICES": "0"})
     assert why_not(Requirement.parse("CUDA"), report) == ""
     assert why_not_all([], report) == ""
+    assert (
+        reasons_against([Requirement.parse("CUDA")], report) == unmet(Requirement.parse("CUDA"), report) == []
+    )
 
 
 def test_it_says_what_was_asked_what_each_device_lacks_and_why_each_other_one_was_left_out() -> None:
@@ -56,6 +63,19 @@ def test_it_says_what_was_asked_what_each_device_lacks_and_why_each_other_one_wa
         "Vulkan 0 (Iris): its library is Vulkan, it has 2.0 GiB",
         "rocm: it took too long",
         f"NVIDIA A40 (CUDA GPU-b in cuda_v13): {CRASH}",
+    ]
+
+
+def test_what_the_usable_devices_lack_can_be_had_without_what_was_left_out() -> None:
+    requirement = Requirement.parse("2xCUDA")
+    report = Report(devices=(L4, IRIS), rejected=(lost(A40),), masks=MASKS)
+    reasons = reasons_against([requirement], report)
+    assert unmet(requirement, report) == reasons[:-1]
+    assert [reason.split(":")[0] for reason in reasons] == [
+        "needed",
+        "CUDA_VISIBLE_DEVICES=-1 is set",
+        "Vulkan 0 (Iris)",
+        "NVIDIA A40 (CUDA GPU-b in cuda_v13)",
     ]
 
 
@@ -114,11 +134,6 @@ def test_devices_that_do_not_go_round_are_said_to_be_too_few_for_all() -> None:
         "needed: 1 device of 8.0 GiB or more, with other devices for 1 CUDA device",
         "usable: 1 of 2 devices, too few for all",
     ]
-
-
-COLLAPSED = "CUDA_VISIBLE_DEVICES=-1 is the cause: every CUDA device is hidden"
-SET = "CUDA_VISIBLE_DEVICES=-1 is set: devices hidden that way are not seen"
-MASKS = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
 @pytest.mark.parametrize("variant", ["cuda_v13", "cuda", "", "builtin"])
