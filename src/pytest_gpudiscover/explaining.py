@@ -40,8 +40,8 @@ def why_none(report: Report) -> str:
 def why_not(requirement: Requirement, report: Report) -> str:
     """Say why a requirement is not met; "" when it is.
 
-    On one line: what was asked, the masks that matter to it, what each usable device lacks, and why each other
-    one was left out.
+    On one line: what was asked, the masks that matter to it, what each usable device lacks, and why each
+    other one was left out.
     """
     return why_not_all([requirement], report)
 
