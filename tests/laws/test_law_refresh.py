@@ -26,7 +26,16 @@ lists = st.lists(devices(), max_size=5, unique_by=lambda device: device.device_i
 
 WRONG = (
     *("vanish", "reorder", "crash_enumerate", "signal", "exit_early", "die_mid_response", "short_body"),
-    *("driver_too_old", "bad_json", "random_bytes", "wrong_shape", "duplicate_keys", "bad_int", "nan", "total_zero"),
+    *(
+        "driver_too_old",
+        "bad_json",
+        "random_bytes",
+        "wrong_shape",
+        "duplicate_keys",
+        "bad_int",
+        "nan",
+        "total_zero",
+    ),
 )
 """What can go wrong with a refresh at once, without saying anything untrue of a GPU."""
 

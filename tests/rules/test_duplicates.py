@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import combinations
-
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from pytest_gpudiscover.devices import Comparison, DeviceInfo
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
@@ -20,17 +15,6 @@ def device(library: str, device_id: str, pci_id: str = "", description: str = "c
     return DeviceInfo(library=library, id=device_id, pci_id=pci_id, description=description)
 
 
-some_devices = st.lists(
-    st.builds(
-        device,
-        library=st.sampled_from(["CUDA", "ROCm", "Vulkan", "Metal"]),
-        device_id=st.sampled_from(["0", "1", "GPU-a", "GPU-b"]),
-        pci_id=st.sampled_from(PCI_IDS),
-        description=st.sampled_from(["card", "other card"]),
-    ),
-    max_size=8,
-)
-
 SLICES = [
     device("Vulkan", "GPU-a", PCI_IDS[1]),
     device("Vulkan", "GPU-b", PCI_IDS[1]),
@@ -40,44 +24,6 @@ SLICES = [
 
 def kept(*devices: DeviceInfo) -> list[DeviceInfo]:
     return without_duplicates(devices)[0]
-
-
-@given(some_devices)
-@example(SLICES)
-def test_no_two_survivors_are_duplicates(devices: list[DeviceInfo]) -> None:
-    for one, other in combinations(without_duplicates(devices)[0], 2):
-        assert one.compare(other) is other.compare(one) is Comparison.UNIQUE
-
-
-@given(some_devices)
-@example(SLICES)
-def test_dropping_duplicates_loses_nothing(devices: list[DeviceInfo]) -> None:
-    survivors, rejected = without_duplicates(devices)
-    assert Counter([*survivors, *(r.device for r in rejected if r.device)]) == Counter(devices)
-
-
-@given(some_devices)
-def test_every_dropped_duplicate_has_a_survivor_or_another_loser_that_is_the_same_gpu(
-    devices: list[DeviceInfo],
-) -> None:
-    for rejection in without_duplicates(devices)[1]:
-        assert rejection.device is not None
-        others = list(devices)
-        others.remove(rejection.device)
-        assert any(rejection.device.compare(other) is not Comparison.UNIQUE for other in others)
-        assert (rejection.phase, rejection.reason) == (Phase.DUPLICATE, Reason.DUPLICATE)
-
-
-@given(some_devices)
-def test_dropping_duplicates_is_idempotent(devices: list[DeviceInfo]) -> None:
-    survivors, _ = without_duplicates(devices)
-    assert without_duplicates(survivors) == (survivors, [])
-
-
-@given(some_devices)
-def test_comparing_for_duplicates_is_symmetric(devices: list[DeviceInfo]) -> None:
-    for one, other in combinations(devices, 2):
-        assert one.compare(other) is other.compare(one)
 
 
 def test_all_slices_that_another_library_sees_are_duplicates_of_the_card_it_lists() -> None:

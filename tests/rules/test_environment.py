@@ -5,8 +5,6 @@ from __future__ import annotations
 from types import MappingProxyType
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pytest_gpudiscover.environment import changed, library_paths, search_path_variable
 
@@ -79,47 +77,3 @@ def test_windows_compares_names_without_case_and_only_windows() -> None:
 def test_windows_has_each_name_once_even_when_its_parent_has_it_twice() -> None:
     result = changed({"Path": "a", "PATH": "b", "Other": "c", "OTHER": "d"}, {"PATH": "e"}, system="win32")
     assert sorted(name.upper() for name in result) == ["OTHER", "PATH"]
-
-
-names = st.sampled_from(["PATH", "Path", "path", "LD_LIBRARY_PATH", "A", "a", "B"])
-environments = st.dictionaries(names, st.sampled_from(["", "/a", "/a:/b", ":", "/b;/a;"]))
-
-
-@given(
-    environments,
-    st.dictionaries(names.map(str.upper), st.none() | st.just("new")),
-    st.sampled_from(["linux", "win32"]),
-)
-def test_the_parents_environment_is_never_changed_and_each_name_appears_once(
-    parent: dict[str, str], changes: dict[str, str | None], system: str
-) -> None:
-    before = dict(parent)
-    result = changed(MappingProxyType(parent), MappingProxyType(changes), system=system)
-    assert parent == before
-    assert result is not parent
-    fold = str.upper if system == "win32" else str
-    folded = [fold(name) for name in result]
-    assert len(set(folded)) == len(folded)
-    assert {name: result.get(name) for name in changes} == changes
-    untouched = {fold(name) for name in parent} - changes.keys()
-    assert untouched == set(folded) - changes.keys()
-
-
-@given(
-    environments,
-    st.sampled_from(["linux", "darwin", "win32"]),
-    st.lists(st.sampled_from(["/a", "/b", ROOT]), max_size=2),
-)
-def test_ours_come_first_and_nothing_of_the_users_is_lost(
-    parent: dict[str, str], system: str, directories: list[str]
-) -> None:
-    variable = search_path_variable(system)
-    separator = ";" if system == "win32" else ":"
-    entries = paths(parent, *directories, system=system, rocm=ROCM)[variable].split(separator)
-    own = list(dict.fromkeys([ROOT, *directories, ROCM]))
-    assert entries[: len(own)] == own
-    assert len(set(entries)) == len(entries)
-    users = [value for name, value in parent.items() if name == variable]
-    assert {entry for value in users[:1] for entry in value.split(separator) if entry} <= {
-        *entries
-    } or system == "win32"

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from pytest_gpudiscover import refreshing
 from pytest_gpudiscover.devices import DeviceID, DeviceInfo
 from pytest_gpudiscover.refreshing import (
@@ -183,41 +180,6 @@ def test_the_systems_memory_replaces_that_of_integrated_cuda_devices_only() -> N
     ]
     assert [device.id for device in devices if needs_available_memory(device)] == ["a"]
     assert with_available_memory(devices, 123) == (replace(devices[0], free_memory=123), *devices[1:])
-
-
-listed_cards = st.builds(
-    card,
-    device_id=st.sampled_from(["0", "1", "2", "GPU-a", "GPU-b"]),
-    pci_id=st.sampled_from(["", "0000:01:00.0", "02:00.0", "junk"]),
-    free=st.integers(0, GIB),
-    library=st.sampled_from(["CUDA", "ROCm"]),
-)
-
-
-@given(
-    st.lists(listed_cards, max_size=4, unique_by=lambda device: device.device_id),
-    st.lists(listed_cards, max_size=5),
-)
-def test_every_kept_device_is_matched_or_missing_and_every_listed_one_used_once_or_a_stranger(
-    kept: list[DeviceInfo], listed: list[DeviceInfo]
-) -> None:
-    found = matched(kept, Answer(tuple(listed)))
-    assert found.free.keys() | {device.device_id for device in found.missing} == {d.device_id for d in kept}
-    assert found.free.keys().isdisjoint(device.device_id for device in found.missing)
-    assert len(found.free) + len(found.strangers) == len(listed)
-    assert set(found.strangers) <= set(listed)
-
-
-@given(
-    st.lists(listed_cards, max_size=5, unique_by=lambda device: device.device_id), st.sets(st.integers(0, 4))
-)
-def test_a_refresh_changes_free_memory_and_nothing_else(devices: list[DeviceInfo], places: set[int]) -> None:
-    free = {device.device_id: n for n, device in enumerate(devices) if n in places}
-    result = updated(devices, free)
-    assert [replace(new, free_memory=0, stale=False) for new in result] == [
-        replace(d, free_memory=0) for d in devices
-    ]
-    assert [new.stale for new in result] == [n not in places for n in range(len(devices))]
 
 
 def test_a_number_of_a_library_without_a_mask_is_the_one_the_runner_gave() -> None:

@@ -7,12 +7,10 @@ import logging
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
-from pytest_gpudiscover.wire import MAX_DEVICES, Answer, parse_answer, parse_devices
+from pytest_gpudiscover.wire import MAX_DEVICES, parse_answer, parse_devices
 
 GIB = 1 << 30
 
@@ -392,96 +390,3 @@ def test_a_flood_of_problems_does_not_make_a_flood_of_detail() -> None:
     detail = bad_device(raw(members)).detail
     assert "given twice" in detail
     assert len(detail) < 1000
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5),
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3),
-    max_leaves=5,
-)
-
-
-def holds(answer: Answer) -> None:
-    """What must be true of every answer, whatever the bytes were."""
-    for device in answer.devices:
-        assert device.id
-        assert 0 <= device.free_memory <= device.total_memory < 2**64
-        assert device.total_memory > 0
-    for rejection in answer.rejections:
-        assert rejection.detail.isprintable()
-        json.dumps(rejection.to_json(), ensure_ascii=False).encode()
-
-
-@given(st.binary(max_size=200))
-@example(b"[" * 5000)
-@example(b'[{"id": "a", "total_memory": 1e400}]')
-def test_arbitrary_bytes_never_raise(answer: bytes) -> None:
-    holds(parse_answer(answer))
-
-
-@given(st.data())
-def test_a_damaged_answer_never_raises(data: st.DataObject) -> None:
-    answer = bytearray(body(GOOD, GOOD))
-    for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(answer) - 1))
-        answer[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-        if not answer:
-            break
-    holds(parse_answer(bytes(answer)))
-
-
-@given(st.sampled_from([*GOOD, "filter_id", "unusable"]), json_values)
-def test_any_value_in_any_place_costs_its_own_device_only(key: str, value: object) -> None:
-    answer = parse_answer(body(GOOD, GOOD | {key: value}, GOOD))
-    holds(answer)
-    if answer.refused is None:  # NaN and the infinities are no JSON at all
-        assert len(answer.entries) == 3
-        assert (answer.entries[0], answer.entries[2]) == (GOOD_DEVICE, GOOD_DEVICE)
-
-
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-small = st.integers(-(2**31), 2**31 - 1)
-valid_devices = st.builds(
-    DeviceInfo,
-    id=st.from_regex(r"[A-Za-z0-9/:._-]{1,128}", fullmatch=True),
-    library=texts,
-    name=texts,
-    description=texts,
-    integrated=st.booleans(),
-    pci_id=texts,
-    total_memory=st.just(2**64 - 1),
-    free_memory=st.integers(0, 2**64 - 1),
-    compute_major=small,
-    compute_minor=small,
-    driver_major=small,
-    driver_minor=small,
-    library_path=st.lists(texts, max_size=3).map(tuple),
-    gfx_target=texts,
-    index=st.integers(0, 2**31 - 1),
-)
-KEYS = {
-    "library": "backend",
-    "integrated": "integration",
-    "compute_major": "ComputeMajor",
-    "compute_minor": "ComputeMinor",
-    "library_path": "LibraryPath",
-}
-SENT = [
-    "id",
-    "library",
-    "name",
-    "description",
-    "integrated",
-    "pci_id",
-    "total_memory",
-    "free_memory",
-    "compute_major",
-]
-SENT += ["compute_minor", "driver_major", "driver_minor", "library_path", "gfx_target", "index"]
-
-
-@given(st.lists(valid_devices, max_size=3), st.booleans())
-def test_a_valid_device_survives_the_wire(devices: list[DeviceInfo], ascii_only: bool) -> None:
-    entries = [{KEYS.get(field, field): getattr(device, field) for field in SENT} for device in devices]
-    answer = json.dumps(entries, ensure_ascii=ascii_only).encode()
-    assert parse_devices(answer) == (tuple(devices), ())

@@ -1,0 +1,148 @@
+"""Laws of whole discoveries: what fails, waits, or is listed elsewhere changes nothing for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from pytest_gpudiscover import Report
+from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.strategies import MASKED, Truth, hosts
+from truths import COMPUTE, found, tell
+
+machines = hosts(vendors=["NVIDIA", "AMD", "Intel"])
+"""Metal devices are trusted, and never verified: nothing that fails deep fails there."""
+
+FAIL_AT_ONCE = (
+    *("exit_early", "signal", "empty_reply", "bad_json", "random_bytes", "deep_nesting", "short_body"),
+    *("die_mid_response", "redirect", "bad_chunk"),
+)
+"""Ways in which a runner fails that take no time."""
+
+randoms = st.randoms(use_true_random=False)
+
+
+def served(host: FakeHost, report: Report) -> list[tuple[Any, ...]]:
+    """Which GPU is served by what, and under which name: all but what counts entries of a list."""
+    truth = Truth.of(host)
+    return [
+        (
+            truth.behind(device).name,
+            device.library,
+            device.id,
+            device.variant,
+            device.free_memory,
+            device.pci_id,
+        )
+        for device in report.devices
+    ]
+
+
+def with_failing_variant(host: FakeHost, random: Random, fault: Mapping[str, Any]) -> FakeHost:
+    """A machine with one more variant, newer than any, that lists what another lists, and fails."""
+    document = host.document
+    name, table = random.choice(list(document["variant"].items()))
+    added = f"{name}_99"
+    return FakeHost(
+        {
+            **document,
+            "variant": {added: table, **document["variant"]},
+            "fault": [*document.get("fault", ()), {**fault, "variant": added}],
+        }
+    )
+
+
+def with_failing_gpu(host: FakeHost, random: Random) -> FakeHost:
+    """A machine with one more card, the twin of another, that crashes every runner which initialises it."""
+    document = host.document
+    twin = random.choice(document["gpu"])
+    broken = {**twin, "name": "broken", "pci_id": "00ff:01:00.0", "uuid": "GPU-broken"}
+    # In the same place everywhere: numbers that differ between variants are another matter (`renumbered`).
+    behind = random.randint(0, 1)
+    variants = {}
+    for name, table in document["variant"].items():
+        devices = list(table["devices"])
+        places = [n for n, entry in enumerate(devices) if _gpu_of(entry) == twin["name"]]
+        variants[name] = {**table, "devices": devices}
+        # Without a mask nothing hides one card from the probe of another: there the crash takes both.
+        for place in places if table["library"] in MASKED else ():
+            devices.insert(place + behind, "broken")
+    fault = {"name": "crash_deep", "device": "broken"}
+    return FakeHost({"gpu": [broken, *document["gpu"]], "variant": variants, "fault": [fault]})
+
+
+def _gpu_of(entry: str | Mapping[str, Any]) -> Any:
+    return entry if isinstance(entry, str) else entry["gpu"]
+
+
+@given(machines)
+def test_every_gpu_that_some_library_lists_is_served_once_as_far_as_they_tell(host: FakeHost) -> None:
+    """Would have caught: any device that two rules, each for itself right, lose between them."""
+    tell(host)
+    truth = Truth.of(host)
+    report = found(host)
+    by_library = [(device.library, truth.behind(device).name) for device in report.devices]
+    assert len(set(by_library)) == len(by_library)
+    assert {truth.behind(device).card for device in report.devices} == {
+        each.gpu.card for each in truth.listed
+    }
+    listed = {(each.device.library, each.gpu.name) for each in truth.listed if each.device.library in COMPUTE}
+    assert listed <= set(by_library)
+    assert len({device.device_id for device in report.devices}) == len(report.devices)
+
+
+@given(machines, randoms, st.sampled_from(FAIL_AT_ONCE), st.sampled_from(["enumerate", "verify"]))
+def test_a_variant_that_only_fails_never_changes_what_is_healthy(
+    host: FakeHost, random: Random, fault: str, phase: str
+) -> None:
+    """Would have caught: the newest variant taking devices that it lists and cannot use."""
+    if host.document["variant"]:
+        event(f"{fault} in {phase}")
+        worse = with_failing_variant(host, random, {"name": fault, "phase": phase})
+        assert found(worse).devices == found(host).devices
+
+
+@given(machines, randoms)
+def test_a_device_that_only_fails_never_changes_what_is_healthy(host: FakeHost, random: Random) -> None:
+    """Would have caught: a mask that counts the broken card's neighbours, or a twin taken for it."""
+    if host.document["gpu"]:
+        worse = with_failing_gpu(host, random)
+        assert served(worse, found(worse)) == served(host, found(host))
+
+
+@given(machines, st.integers(1, 3))
+def test_how_many_runners_may_be_alive_at_once_has_no_effect(host: FakeHost, limit: int) -> None:
+    """Would have caught: survivors in the order of the answers."""
+    assert found(host, max_parallel=limit).devices == found(host).devices
+
+
+@given(machines, randoms)
+def test_the_order_of_variants_has_no_effect(host: FakeHost, random: Random) -> None:
+    """Caught in the reference: it walks a map, in another order each time."""
+    variants = list(host.document["variant"].items())
+    random.shuffle(variants)
+    assert found(FakeHost({**host.document, "variant": dict(variants)})).devices == found(host).devices
+
+
+@given(
+    hosts(vendors=["NVIDIA", "AMD", "Intel"], lossy=["odd_pci_ids", "no_pci_ids", "numbers", "no_flags"]),
+    randoms,
+)
+def test_the_order_in_which_cards_are_listed_decides_on_none_of_them(host: FakeHost, random: Random) -> None:
+    """Would have caught: a device whose place in the list decides whether it is kept."""
+    gpus = [gpu["name"] for gpu in host.document["gpu"]]
+    random.shuffle(gpus)
+    variants = {
+        name: {**table, "devices": sorted(table["devices"], key=lambda entry: gpus.index(_gpu_of(entry)))}
+        for name, table in host.document["variant"].items()
+    }
+    other = FakeHost({**host.document, "variant": variants})
+
+    def names(host: FakeHost) -> list[tuple[str, str]]:
+        return sorted((Truth.of(host).behind(device).name, device.variant) for device in found(host).devices)
+
+    assert names(other) == names(host)
