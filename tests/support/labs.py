@@ -8,9 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from textwrap import dedent
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from pytest_gpudiscover.leasing.book import Book, book_for, holder_here, machine_of
 from pytest_gpudiscover.leasing.leases import Lease
@@ -19,7 +17,10 @@ from pytest_gpudiscover.masks import UserMasks
 from pytest_gpudiscover.requirements import Requirement
 from pytest_gpudiscover.simulation import FakeHost
 
-_NOTES = """
+if TYPE_CHECKING:
+    import pytest
+
+_FOR_TESTS = """
 import json, os, time
 
 def note(**facts):
@@ -29,6 +30,28 @@ def note(**facts):
 def notes():
     with open(os.environ["LAB_NOTES"]) as file:
         return [json.loads(line) for line in file]
+
+def change(edit):
+    path = os.environ["GPUDISCOVER_HOST"]
+    with open(path) as file:
+        machine = json.load(file)
+    edit(machine)
+    with open(path + ".new", "w") as file:
+        json.dump(machine, file)
+    os.replace(path + ".new", path)
+
+def number(device):
+    return int(device.pci_id.split(":")[1], 16) - 1
+
+def breaks(device):
+    fault = {"name": "crash_deep", "device": f"gpu{number(device)}", "signal": "SEGV"}
+    change(lambda machine: machine["fault"].append(fault))
+
+def fill(device, gibibytes):
+    def edit(machine):
+        gpu = machine["gpu"][number(device)]
+        gpu["free_memory"] = gpu.get("free_memory", gpu["total_memory"]) - int(gibibytes * (1 << 30))
+    change(edit)
 
 def until(condition, seconds=30):
     end = time.monotonic() + seconds
@@ -62,17 +85,17 @@ class Lab:
         monkeypatch.setenv("GPUDISCOVER_HOST", str(self.host.path))
         monkeypatch.setenv("LAB_NOTES", str(self.path / "notes.jsonl"))
         (self.path / "notes.jsonl").touch()
-        (self.path / "lab_notes.py").write_text(_NOTES)
+        (self.path / "lab.py").write_text(_FOR_TESTS)
         pytester.makeini(f"[pytest]\naddopts = {_QUIET}\npythonpath = .\nmarkers =\n")
 
-    def tests(self, source: str) -> None:
-        """Write the tests."""
-        header = "import os, time, pytest\nfrom lab_notes import note, notes, until\n"
-        self._pytester.makepyfile(test_it=header + dedent(source))
+    def tests(self, *sources: str) -> None:
+        """Write the tests, from one piece of text or several."""
+        header = "import os, time, pytest\nfrom lab import breaks, fill, note, notes, until\n"
+        self._pytester.makepyfile(test_it=header + "\n".join(map(dedent, sources)))
 
     def conftest(self, source: str) -> None:
         """Write the conftest.py."""
-        self._pytester.makeconftest("import os, pytest\nfrom lab_notes import note\n" + dedent(source))
+        self._pytester.makeconftest("import os, pytest\nfrom lab import note\n" + dedent(source))
 
     def run(self, *options: str) -> pytest.RunResult:
         """Run the tests: in this process, where they need no workers, since that is quicker."""

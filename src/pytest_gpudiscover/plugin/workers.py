@@ -45,11 +45,13 @@ def _is_here(spec: XSpec) -> bool:
 
 
 def check_workers(config: pytest.Config, specs: Sequence[XSpec]) -> None:
-    """Refuse more workers than this host has devices to give them.
+    """Refuse more workers than this host has devices, if each is to own one.
 
     Raises:
         pytest.UsageError: there are more.
     """
+    if Settings.of(config).workers != "own":
+        return
     with contextlib.suppress(InstallationError):
         if problem := _surplus(session_discovery(config), sum(map(_is_here, specs))):
             raise pytest.UsageError(problem)
@@ -89,18 +91,16 @@ def own_device(config: pytest.Config) -> None:
     worker: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
     session = session_discovery(config)
     try:
-        if problem := _surplus(session, worker.get(NEIGHBOURS, 1)):
-            raise _NoDeviceError(problem)
-        _give(config, session, _taken(config, session, worker))
+        reason = _surplus(session, worker.get(NEIGHBOURS, 1))
+        if reason is None:
+            _give(config, session, _taken(config, session, worker))
     except InstallationError:
         return  # the tests say it, each with its own name
     except LeaseError as error:
-        reason = f"gpudiscover: worker {worker['workerid']} gets no device: {error}"
-        config.pluginmanager.register(_Stop(reason))
-
-
-class _NoDeviceError(LeaseError):
-    """There are more workers than devices."""
+        reason = str(error)
+    if reason is not None:
+        stop = _Stop(f"gpudiscover: worker {worker['workerid']} gets no device: {reason}")
+        config.pluginmanager.register(stop)
 
 
 def _taken(config: pytest.Config, session: SessionDiscovery, worker: Mapping[str, Any]) -> Lease | None:
@@ -109,7 +109,7 @@ def _taken(config: pytest.Config, session: SessionDiscovery, worker: Mapping[str
     Raises:
         LeaseError: others hold all there is.
     """
-    who = f"worker {worker['workerid']}, for its life"
+    who = f"worker {worker['workerid']} of pytest-xdist"
     while devices := _eligible(session, session.seen().devices):
         # Where devices were lost, those that are left may have owners already, who keep them.
         enough = len(_cards(devices)) >= worker.get(NEIGHBOURS, 1)
