@@ -136,8 +136,9 @@ class _Table:
         return wish.count - len(cards), sum(self._distance(card, wish) for card in cards)
 
     def _eligible(self, wish: Wish) -> list[tuple[str, ...]]:
-        """The alternatives without repeats, and without cards too small for a share where others are not."""
-        alternatives = [tuple(dict.fromkeys(alternative)) for alternative in wish.alternatives]
+        """The alternatives that have enough cards; where others do, without cards too small for a share."""
+        distinct = [tuple(dict.fromkeys(alternative)) for alternative in wish.alternatives]
+        alternatives = [cards for cards in distinct if len(cards) >= wish.count]
         memory = wish.memory or 0
         large = [
             tuple(card for card in alternative if self.capacities.get(card, 0) >= memory)

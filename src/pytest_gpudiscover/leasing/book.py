@@ -138,8 +138,13 @@ class Ticket:
 
         Raises:
             UnmetLeaseError: without those the wish can never be granted.
-            BookError: the directory cannot be used, or somebody has removed this ticket from it.
+            BookError: the directory cannot be used, or somebody has removed this ticket from it, or it is not
+                this process's.
         """
+        if self._file.closed:
+            raise BookError(
+                str(self._book.directory), "a ticket was asked that is given back, or the parent's"
+            )
         if self._entry.cards:
             return self._entry.cards
         wish = self._narrowed(without)

@@ -38,11 +38,13 @@ class Folder:
         """
         self.path = path
         self._descriptor: int | None = None
+        name, above = _place(path, within)
+        kind = os.stat(name, dir_fd=above, follow_symlinks=False).st_mode
+        if not stat.S_ISDIR(kind):
+            problem = "is a symbolic link" if stat.S_ISLNK(kind) else "is no directory"
+            raise NotADirectoryError(errno.ENOTDIR, problem, str(path))
         if _BY_DESCRIPTOR:
-            name, above = _place(path, within)
             self._descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _SAFELY, dir_fd=above)
-        elif not stat.S_ISDIR(os.lstat(path).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
     @classmethod
     def made(cls, path: Path, mode: int, within: Folder | None = None) -> Folder:

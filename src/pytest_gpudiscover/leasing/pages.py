@@ -22,8 +22,8 @@ from pytest_gpudiscover.leasing.locks import LockFile
 from pytest_gpudiscover.leasing.tickets import Entry, dumps, loads
 
 _GUARD = "guard"
-_TICKET = re.compile(r"([0-9]{8,100})-[0-9a-f]{8}\.json", re.ASCII)
-_NUMBER = re.compile(rb"[0-9]{1,100}")
+_TICKET = re.compile(r"[0-9]{8,40}-[0-9a-f]{8}\.json", re.ASCII)
+_NUMBER = re.compile(rb"[0-9]{1,20}")
 _FOR_ALL = 0o1777
 """Everybody adds his files, and removes nobody else's: as in /tmp."""
 _PATIENCE = 10.0
@@ -236,4 +236,5 @@ def _lock(guard: LockFile, *, shared: bool) -> None:
 
 
 def _unusable(directory: Path, error: OSError) -> BookError:
-    return BookError(str(directory), error.strerror or str(error))
+    problem = error.strerror or str(error)
+    return BookError(str(directory), f"{error.filename}: {problem}" if error.filename else problem)

@@ -33,7 +33,7 @@ def lease_env(
         variable = mask_variable(library, masks.system)
         # HIP falls back to CUDA's mask: in a lease of a ROCm device that one is left as it is.
         if variable is not None and variable not in env and not (variable == CUDA and HIP in env):
-            env[variable] = _nothing(variable)
+            env[variable] = _nothing(variable, masks.system)
     return env
 
 
@@ -49,9 +49,9 @@ def _shown(devices: Sequence[DeviceInfo], system: str) -> dict[str, str]:
     return {variable: ",".join(entries) for variable, entries in tokens.items()}
 
 
-def _nothing(variable: str) -> str:
-    # HIP takes an empty mask for none at all.
-    return "-1" if variable == HIP else ""
+def _nothing(variable: str, system: str) -> str:
+    # HIP takes an empty mask for none at all, and so does Windows for every variable.
+    return "-1" if variable == HIP or system == "win32" else ""
 
 
 def torch_names(devices: Sequence[DeviceInfo], everything: Iterable[DeviceInfo] = ()) -> tuple[str, ...]:
