@@ -121,6 +121,11 @@ def test_every_fact_is_whole_at_80_columns() -> None:
     assert text.index(UUID) < text.index("Waiting") < text.index("1 CUDA device")
 
 
+def test_a_long_command_does_not_break_a_uuid_at_80_columns() -> None:
+    long = replace(HELD, holder=replace(HELD.holder, purpose="python train.py " + "--option value " * 6))
+    assert UUID in shown(long)
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 @pytest.mark.parametrize("entries", [(HELD,), (WAITING,), (HELD, WAITING)])
 def test_nothing_is_wider_than_the_terminal(width: int, entries: Sequence[Entry]) -> None:

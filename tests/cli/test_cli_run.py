@@ -24,7 +24,7 @@ ONE_CARD = {
     "gpu": [{"name": "card", "description": "A Card", "pci_id": "0000:01:00.0", "total_memory": "8 GiB"}],
     "variant": {"cuda_v13": {"library": "CUDA", "devices": ["card"]}},
 }
-THREE_CARDS = {
+THREE_CARDS: dict[str, Any] = {
     "gpu": [
         {"name": name, "uuid": f"GPU-{name}", "pci_id": f"0000:0{n}:00.0", "total_memory": "8 GiB"}
         for n, name in enumerate("abc")
@@ -132,6 +132,35 @@ def test_the_command_sees_the_devices_of_its_lease_and_no_others(
     assert len(taken) == 2
     assert f"pci {seen['pci_id']}" in {f"pci 0000:0{n}:00.0" for n in range(3)} - taken
     assert other.ends() == 1
+
+
+@pytest.fixture
+def beside_vulkan(library_root: Path) -> dict[str, Any]:
+    """A machine whose cards are listed by CUDA, which the mask of the run narrows down, and by Vulkan."""
+    (library_root / "vulkan").mkdir()
+    (library_root / "vulkan" / "libggml-vulkan.so").touch()
+    vulkan = {"library": "Vulkan", "devices": ["a", "b", "c"]}
+    return THREE_CARDS | {"variant": THREE_CARDS["variant"] | {"vulkan": vulkan}}
+
+
+def test_a_second_library_does_not_show_the_cards_of_others(
+    gpudiscover: Command, acting_out: ActOut, beside_vulkan: dict[str, Any]
+) -> None:
+    options = acting_out(beside_vulkan)
+    listing = [sys.executable, "-m", "pytest_gpudiscover.cli", "--json", *options]
+    done = gpudiscover("run", *options, "--", *listing)
+    assert [device["library"] for device in json.loads(done.stdout)["devices"]] == ["CUDA"]
+
+
+def test_a_run_does_not_leave_its_mask_through_a_second_library(
+    gpudiscover: Command, acting_out: ActOut, beside_vulkan: dict[str, Any]
+) -> None:
+    options = acting_out(beside_vulkan)
+    done = gpudiscover("run", "--gpus", "2", *options, "--", "echo", "never", CUDA_VISIBLE_DEVICES="0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "usable: 1 of 1 device" in done.stderr
+    offered = json.loads(gpudiscover("matrix", *options, CUDA_VISIBLE_DEVICES="0").stdout)["include"]
+    assert [(entry["library"], entry["count"]) for entry in offered] == [("CUDA", 1)]
 
 
 def test_the_command_has_the_ticket_open_and_nothing_else_and_no_children(

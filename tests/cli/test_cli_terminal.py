@@ -8,6 +8,7 @@ import select
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,16 @@ import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
+# A job of a shell that somebody else has the terminal of.
+ADOPT_IN_BACKGROUND = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+job = os.fork()
+if job:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))
+os.setpgid(0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 HANG = "import os, sys, time; life = os.open(sys.argv[1], os.O_WRONLY); os.write(life, b'!'); time.sleep(600)"
 
 # Whoever is interrupted twice ends with another code.
@@ -55,9 +66,9 @@ sys.exit(40 + count)
 class Terminal:
     """A command on a pseudo-terminal of its own; only the streams that are piped are elsewhere."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str], **piped: int) -> None:
+    def __init__(self, arguments: list[str], environment: dict[str, str], adopt: str, **piped: int) -> None:
         self._ours, theirs = os.openpty()
-        command = [sys.executable, "-c", ADOPT, sys.executable, "-m", "pytest_gpudiscover.cli", *arguments]
+        command = [sys.executable, "-c", adopt, sys.executable, "-m", "pytest_gpudiscover.cli", *arguments]
         self.process = subprocess.Popen(
             command,
             env=environment,
@@ -82,7 +93,10 @@ class Terminal:
 
     def shows(self, text: str) -> None:
         """Wait until something has been written to the terminal."""
+        # A line that is written anew again and again must not keep a test going for ever.
+        until = time.monotonic() + PATIENCE
         while text.encode() not in self._read:
+            assert time.monotonic() < until, f"{text!r} never came: {self._read!r}"
             assert self._reads_more(), f"{text!r} never came: {self._read!r}"
 
     def _reads_more(self) -> bool:
@@ -108,8 +122,10 @@ def on_terminal(clean_environment: dict[str, str]) -> Iterator[Callable[..., Ter
     """Start the command on a terminal."""
     started: list[Terminal] = []
 
-    def start(*arguments: str, variables: dict[str, str] | None = None, **piped: int) -> Terminal:
-        started.append(Terminal(list(arguments), clean_environment | (variables or {}), **piped))
+    def start(
+        *arguments: str, variables: dict[str, str] | None = None, adopt: str = ADOPT, **piped: int
+    ) -> Terminal:
+        started.append(Terminal(list(arguments), clean_environment | (variables or {}), adopt, **piped))
         return started[-1]
 
     yield start
@@ -233,6 +249,19 @@ def test_ctrl_c_ends_the_waiting_and_leaves_no_ticket(
     assert terminal.process.wait(PATIENCE) == 130
     assert text.endswith(f"\r{' ' * 79}\rgpudiscover: interrupted\r\n")
     assert [entry.number for entry in book.entries()] == [held_by_us.number]
+
+
+def test_a_job_in_the_background_does_not_write_over_what_is_on_the_terminal(
+    on_terminal: Callable[..., Terminal], acting_out: ActOut, held_by_us: Ticket
+) -> None:
+    run = ["run", *acting_out(ONE_CARD), "--", "echo", "our turn"]
+    terminal = on_terminal(*run, adopt=ADOPT_IN_BACKGROUND)
+    terminal.shows("gpudiscover: waiting for 1 device for 1 s: ")
+    held_by_us.release()
+    text = terminal.transcript()
+    assert text.startswith("gpudiscover: waiting")
+    assert text.endswith("\r\nour turn\r\n")
+    assert terminal.process.wait(PATIENCE) == 0
 
 
 def test_a_terminal_that_cannot_rewrite_its_line_gets_a_log(

@@ -15,6 +15,7 @@ from pytest_gpudiscover.cli.discovering import discovered, installation
 from pytest_gpudiscover.cli.rendering import shown_check, shown_report
 from pytest_gpudiscover.cli.streams import complain
 from pytest_gpudiscover.cli.verbosity import log_on_stderr
+from pytest_gpudiscover.leasing.reach import within_reach
 from pytest_gpudiscover.reports import SCHEMA, Report
 
 MET = 0
@@ -62,7 +63,8 @@ def _check(options: Options, report: Report) -> tuple[str, int]:
 
 
 def _matrix(options: Options, report: Report) -> tuple[str, int]:
-    include = matrix.entries(report.devices)
+    # What a job may hold, not all that it may see: its tests, too, stay within its masks.
+    include = matrix.entries(within_reach(report).devices)
     if not include:
         complain(matrix.NOTHING)
     if options.json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pytest_gpudiscover.cli import sentences
+from pytest_gpudiscover.cli.streams import at_terminal
 from pytest_gpudiscover.recording import Observer, Progress
 
 
@@ -25,7 +25,7 @@ def live_progress(*, wanted: bool) -> Iterator[Observer | None]:
         that cannot erase what it wrote, rich shows nothing by itself.
     """
     # Not rich's own idea of a terminal: FORCE_COLOR makes it see one in every pipe.
-    if not (wanted and sys.stderr is not None and sys.stderr.isatty()):
+    if not (wanted and at_terminal()):
         yield None
         return
     console = Console(stderr=True, markup=False, highlight=False)

@@ -13,6 +13,7 @@ from pytest_gpudiscover.errors import LeaseTimeoutError, UnmetLeaseError
 from pytest_gpudiscover.explaining import why_not
 from pytest_gpudiscover.leasing.book import book_for, holder_here, machine_of
 from pytest_gpudiscover.leasing.leases import Lease
+from pytest_gpudiscover.leasing.reach import everything_listed, within_reach
 from pytest_gpudiscover.leasing.waiting import acquire
 from pytest_gpudiscover.masks import UserMasks
 from pytest_gpudiscover.reports import Report
@@ -34,7 +35,7 @@ def hold_and_run(options: Options) -> int:
     """
     try:
         check(options.program[0])
-        report = discovered(options)
+        report = within_reach(discovered(options))
         if reasons := why_not(options.requirement, report):
             return _given_up(reasons, NOT_MET)
         with _lease(options, report) as lease:
@@ -50,8 +51,6 @@ def hold_and_run(options: Options) -> int:
 
 def _lease(options: Options, report: Report) -> Lease:
     surroundings = Surroundings.current()
-    # What was rejected may be visible all the same: a second library shows the GPUs of the first.
-    rejected = [rejection.device for rejection in report.rejected if rejection.device]
     with shown_waiting(str(options.requirement)) as waiting:
         return acquire(
             book_for(machine_of(installation(options)), options.leases),
@@ -61,7 +60,7 @@ def _lease(options: Options, report: Report) -> Lease:
             masks=UserMasks.read(surroundings.environment, surroundings.system),
             holder=holder_here(shlex.join(options.program)),
             timeout=options.wait,
-            everything=[*report.devices, *rejected],
+            everything=everything_listed(report),
             waiting=waiting,
         )
 

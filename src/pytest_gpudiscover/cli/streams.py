@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TextIO
@@ -52,3 +53,13 @@ def complain(text: str) -> None:
     """Say on stderr, in one line, what is wrong."""
     if sys.stderr is not None:
         sys.stderr.write(f"gpudiscover: {printable(text, _LINE_LIMIT)}\n")
+
+
+def at_terminal() -> bool:
+    """Whether stderr is a terminal that is ours to draw on: a job in the background has none."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return False
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # it is no session's terminal: nobody else is at it
+            return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    return True

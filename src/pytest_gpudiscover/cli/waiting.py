@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from rich.cells import set_cell_size
 
 from pytest_gpudiscover.cli.holding import holding
-from pytest_gpudiscover.cli.streams import complain
+from pytest_gpudiscover.cli.streams import at_terminal, complain
 from pytest_gpudiscover.leasing.book import Entry, holder_here
 from pytest_gpudiscover.leasing.wording import duration, in_the_way_in_words
 
@@ -32,7 +32,7 @@ def shown_waiting(needs: str) -> Iterator[Watcher]:
     Args:
         needs: what is waited for, in words.
     """
-    if not (_can_rewrite() and _is_in_foreground()):
+    if not _can_rewrite():
         yield _Log(needs)
         return
     line = _Line()
@@ -74,7 +74,7 @@ class _Line:
             self._put("")
 
     def _put(self, text: str) -> None:
-        if _is_in_foreground():  # a stopped job may have gone on in the background
+        if at_terminal():  # a stopped job may have gone on in the background
             self._shown = True  # first: an interrupt may come between any two lines
             sys.stderr.write(f"\r{set_cell_size(text, _width() - 1)}\r")
             sys.stderr.flush()
@@ -94,18 +94,7 @@ def _host() -> str:
 
 
 def _can_rewrite() -> bool:
-    dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
-    return sys.stderr is not None and sys.stderr.isatty() and not dumb
-
-
-def _is_in_foreground() -> bool:
-    """Whether the terminal is ours; where that cannot be told, nobody else is at it either."""
-    if sys.platform == "win32":
-        return True
-    try:
-        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
-    except OSError:
-        return True
+    return at_terminal() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def _width() -> int:
