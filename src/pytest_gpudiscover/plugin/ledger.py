@@ -64,7 +64,7 @@ class Ledger:
         return found
 
     def devices(self) -> list[DeviceUse]:
-        """What each device did, in the order of their first leases."""
+        """What each device did, by host and card."""
         uses: dict[tuple[str, str], DeviceUse] = {}
         for test, device in self._each("devices"):
             key = (test["host"], device["card"])
@@ -72,7 +72,7 @@ class Ledger:
             use.leases += 1
             use.held += test.get("held") or 0.0
             use.waited += test.get("waited") or 0.0
-        return list(uses.values())
+        return [uses[key] for key in sorted(uses)]
 
     def told(self, key: str) -> list[dict[str, Any]]:
         """What tests said under `memory_left` or `quarantined`, each with its `host` and `test`."""

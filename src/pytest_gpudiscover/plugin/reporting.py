@@ -76,11 +76,11 @@ class Reporting:
     """Gathers what the tests' reports tell, in a plain run or in the controller of xdist's workers.
 
     Attributes:
-        unmet: why the session did not start (`--gpudiscover-require`); "" when it did.
+        unmet: why no test ran (`--gpudiscover-require`), a line each; empty when they did.
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self.unmet = ""
+        self.unmet: list[str] = []
         self._config = config
         self._ledger = Ledger()
         self._discoveries: list[dict[str, Any]] = []
@@ -125,7 +125,7 @@ class Reporting:
             "schema": SCHEMA,
             "exit_status": exit_status,
             "settings": given(self._config),
-            "unmet": self.unmet or None,
+            "unmet": self.unmet,
             "discoveries": self._discoveries,
             "tests": self._ledger.tests,
             "devices": [use.to_json() for use in self._ledger.devices()],
@@ -136,7 +136,8 @@ class Reporting:
         """Say what the devices did, and what is wrong; with -q only what is wrong."""
         if self.unmet:
             terminalreporter.section("the GPUs that this run requires are not there", red=True)
-            terminalreporter.write_line(self.unmet, red=True)
+            for line in self.unmet:
+                terminalreporter.write_line(line, red=True)
         width = self._config.get_terminal_writer().fullwidth
         rows = list(table(self._ledger, width)) if self._config.get_verbosity() >= 0 else []
         wrong = [*troubles(self._ledger), *([self._failure] if self._failure else [])]

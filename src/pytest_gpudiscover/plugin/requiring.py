@@ -7,26 +7,14 @@ import sys
 
 import pytest
 
-from pytest_gpudiscover.errors import GpuDiscoverError, RequirementError
-from pytest_gpudiscover.explaining import why_not_all
+from pytest_gpudiscover.errors import GpuDiscoverError
+from pytest_gpudiscover.explaining import reasons_against
 from pytest_gpudiscover.plugin.discovering import session_discovery
 from pytest_gpudiscover.plugin.distributing import answers_for_its_host
+from pytest_gpudiscover.plugin.options import value
 from pytest_gpudiscover.plugin.refusing import Unmet
 from pytest_gpudiscover.plugin.reporting import reporting
 from pytest_gpudiscover.plugin.settings import Settings
-from pytest_gpudiscover.requirements import Requirement
-
-
-def requirements(config: pytest.Config) -> list[Requirement]:
-    """What must be there.
-
-    Raises:
-        pytest.UsageError: it cannot be read.
-    """
-    try:
-        return [Requirement.parse(text) for text in Settings.of(config).require]
-    except RequirementError as error:
-        raise pytest.UsageError(f"gpudiscover_require: {error}") from error
 
 
 def insist(session: pytest.Session) -> None:
@@ -38,23 +26,24 @@ def insist(session: pytest.Session) -> None:
     config = session.config
     if not answers_for_its_host(config) or config.option.collectonly or config.option.setupplan:
         return
-    if not (lacking := _lacking(config)):
+    if not (reasons := _reasons(config)):
         return
-    reason = f"--gpudiscover-require {','.join(Settings.of(config).require)}: {lacking}"
+    reasons[0] = f"--gpudiscover-require {value(config, 'require')}: {reasons[0]}"
     if hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Failing(f"{reason} (on {platform.node()})"))
+        config.pluginmanager.register(_Failing(f"{'; '.join(reasons)} (on {platform.node()})"))
         return
-    reporting(config).unmet = reason
+    reporting(config).unmet = reasons
     if not config.pluginmanager.has_plugin("terminalreporter"):
-        sys.stderr.write(f"ERROR: gpudiscover: {reason}\n")
-    raise session.Failed(reason)
+        sys.stderr.write(f"ERROR: gpudiscover: {'; '.join(reasons)}\n")
+    raise session.Failed(reasons[0])
 
 
-def _lacking(config: pytest.Config) -> str:
+def _reasons(config: pytest.Config) -> list[str]:
+    """Why what is required is not there, each a line; none when it is."""
     try:
-        return why_not_all(requirements(config), session_discovery(config).report())
+        return reasons_against(Settings.of(config).require, session_discovery(config).seen())
     except GpuDiscoverError as error:
-        return f"GPU discovery cannot run: {error}"
+        return [f"GPU discovery cannot run: {error}"]
 
 
 class _Failing:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_gpudiscover.plugin.options import outside_the_ini_file, value
+
+if TYPE_CHECKING:
+    from pytest_gpudiscover.requirements import Requirement
 
 _CHOICES = {
     "workers": ("share", "count", "own"),
@@ -32,7 +36,7 @@ class Settings:
         host: the host file that the runner `fake` simulates; None for the built-in machine.
         timeout: seconds for each enumerate and each verify probe; None for the engine's own.
         strict: whether what cannot be met fails instead of being skipped.
-        require: what the machine must have, each as `Requirement.parse` reads it.
+        require: what the machine must have, together.
         marker: the name of our marker.
         lease_timeout: seconds a test waits for its lease.
         leases: the directory of the machine's leases; None for the usual one.
@@ -48,7 +52,7 @@ class Settings:
     host: str | None
     timeout: float | None
     strict: bool
-    require: tuple[str, ...]
+    require: tuple[Requirement, ...]
     marker: str
     lease_timeout: float
     leases: str | None
@@ -77,7 +81,7 @@ class Settings:
             host=_path(config, "host"),
             timeout=_seconds(config, "timeout") if value(config, "timeout") else None,
             strict=_flag(config, "strict"),
-            require=_parts(config, "require"),
+            require=_requirements(config, "require"),
             marker=_identifier(config, "marker", default="gpu"),
             lease_timeout=_seconds(config, "lease_timeout", default=600),
             leases=_path(config, "leases"),
@@ -103,10 +107,6 @@ def check(config: pytest.Config) -> None:
         from pytest_gpudiscover.plugin.discovering import chosen
 
         chosen(settings)
-    if settings.require:
-        from pytest_gpudiscover.plugin.requiring import requirements
-
-        requirements(config)
     if settings.report is not None and not hasattr(config, "workerinput"):
         from pytest_gpudiscover.plugin.report_file import refuse_unwritable
         from pytest_gpudiscover.plugin.reporting import reporting
@@ -125,12 +125,16 @@ def _path(config: pytest.Config, key: str) -> str | None:
     return str(beside / path)
 
 
-def _parts(config: pytest.Config, key: str) -> tuple[str, ...]:
-    text = value(config, key)
-    parts = tuple(part.strip() for part in text.split(",")) if text else ()
-    if not all(parts):
-        raise _senseless(key, "requirements with commas between them, such as 2xCUDA>=16GiB,ROCm", text)
-    return parts
+def _requirements(config: pytest.Config, key: str) -> tuple[Requirement, ...]:
+    if not (text := value(config, key)):
+        return ()
+    from pytest_gpudiscover.errors import RequirementError
+    from pytest_gpudiscover.requirements import Requirement
+
+    try:
+        return Requirement.parse_all(text)
+    except RequirementError as error:
+        raise pytest.UsageError(f"gpudiscover_{key}: {error}") from error
 
 
 def _seconds(config: pytest.Config, key: str, default: float = 0) -> float:

@@ -70,7 +70,7 @@ def _surplus(session: SessionDiscovery, workers: int) -> str | None:
 
 def _eligible(session: SessionDiscovery, devices: Iterable[DeviceInfo]) -> tuple[DeviceInfo, ...]:
     """The devices that workers are counted by and given: those of a kind that the run requires."""
-    required = [Requirement.parse(text) for text in session.settings.require] or [Requirement()]
+    required = session.settings.require or (Requirement(),)
     return tuple(
         device for device in devices if not all(requirement.shortcomings(device) for requirement in required)
     )
