@@ -169,6 +169,11 @@ ERRORS = [
     errors.UsageError("not both"),
     errors.HostFileError("no such card"),
     errors.RequirementError("no size"),
+    errors.LeaseError("held by nobody"),
+    errors.BookError("/path", "cannot be written"),
+    errors.UnmetLeaseError("2 devices", ("there is one",)),
+    errors.LeaseTimeoutError("1 device", 3.0, ("somebody holds it",)),
+    errors.ActivationError("another lease is active"),
 ]
 
 
