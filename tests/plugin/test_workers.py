@@ -150,6 +150,38 @@ def test_a_worker_that_replaces_a_crashed_one_gets_its_device(lab: Lab) -> None:
     assert lab.book.suspects() == {}  # it was verified, and found well
 
 
+def test_the_gpu_tests_of_a_worker_hold_its_device_whether_or_not_they_name_it(
+    lab_of: Callable[..., Lab],
+) -> None:
+    lab = lab_of("L4")
+    lab.conftest(
+        """
+        def pytest_runtest_logreport(report):
+            if report.when == "teardown" and not hasattr(report, "node"):
+                told = {"devices": [], "quarantined": []} | getattr(report, "gpudiscover", {})
+                note(ran_on=[device["card"] for device in told["devices"]], lost=len(told["quarantined"]))
+        """
+    )
+    lab.tests(
+        """
+        def test_devices(gpu_devices): pass
+
+        def test_other(): pass
+
+        @pytest.mark.gpu
+        def test_marked():
+            change(lambda machine: machine["fault"].append({"name": "exit_early", "phase": "verify"}))
+            assert False
+
+        @pytest.mark.gpu
+        def test_after(): pass
+        """
+    )
+    lab.run("-n1", OWN).assert_outcomes(passed=2, failed=1, skipped=1)
+    card = ["pci 0000:01:00.0"]
+    assert [(note["ran_on"], note["lost"]) for note in lab.notes] == [(card, 0), ([], 0), (card, 1), ([], 0)]
+
+
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_device_that_was_lost_with_its_worker_is_given_to_nobody(lab: Lab, strict: bool) -> None:
     lab.conftest(

@@ -90,7 +90,7 @@ class Lab:
 
     def tests(self, *sources: str) -> None:
         """Write the tests, from one piece of text or several."""
-        header = "import os, time, pytest\nfrom lab import breaks, fill, note, notes, until\n"
+        header = "import os, time, pytest\nfrom lab import breaks, change, fill, note, notes, until\n"
         self._pytester.makepyfile(test_it=header + "\n".join(map(dedent, sources)))
 
     def conftest(self, source: str) -> None:

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from pytest_gpudiscover.devices import DeviceID, DeviceInfo
 from pytest_gpudiscover.leasing.book import Book
 from pytest_gpudiscover.leasing.cards import card_name
 from pytest_gpudiscover.leasing.wording import in_words
-from pytest_gpudiscover.plugin.discovering import SessionDiscovery, session_discovery
+from pytest_gpudiscover.plugin.discovering import SessionDiscovery
 from pytest_gpudiscover.reports import Reason, Rejection
 from pytest_gpudiscover.text import GIB
-
-if TYPE_CHECKING:
-    import pytest
 
 TOLERANCE = GIB // 2
 """Bytes that may stay taken after a test: about what one process's context takes on a card."""
@@ -27,11 +23,6 @@ _POLL = 0.25
 """Seconds between two looks at memory that is to come back; each look starts a runner."""
 _MACHINES_FAULT = (Reason.NOT_STARTED, Reason.PORT_TAKEN)
 """Failures of a verification that say nothing of the device."""
-
-
-def quarantined(config: pytest.Config) -> Mapping[DeviceID, str]:
-    """The devices that the run has found lost since its discovery, each with a sentence on why."""
-    return {name: rejection.detail for name, rejection in session_discovery(config).quarantined().items()}
 
 
 def lost(session: SessionDiscovery, device: DeviceInfo, occasion: str) -> Rejection | None:

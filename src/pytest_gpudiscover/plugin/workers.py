@@ -19,6 +19,7 @@ from pytest_gpudiscover.leasing.reach import everything_listed, within_reach
 from pytest_gpudiscover.leasing.showing import lease_env
 from pytest_gpudiscover.plugin.discovering import SessionDiscovery, session_discovery
 from pytest_gpudiscover.plugin.leasing import OWN, obtained
+from pytest_gpudiscover.plugin.marking import requirement_of
 from pytest_gpudiscover.plugin.settings import Settings
 from pytest_gpudiscover.plugin.sharing import NEIGHBOURS
 from pytest_gpudiscover.requirements import Requirement
@@ -134,6 +135,22 @@ def _give(config: pytest.Config, session: SessionDiscovery, lease: Lease | None)
     lease.activate()
     session.own = lease.devices
     config.stash[OWN] = lease
+    config.pluginmanager.register(_Owner())
+
+
+class _Owner:
+    """Lends a worker's device to each of its GPU tests, whether or not they name `gpu_lease`.
+
+    So their reports tell what they ran on, and the device is verified when one of them has failed.
+    """
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            names = getattr(item, "fixturenames", None)
+            if names is None or "gpu_lease" in names:
+                continue
+            if "gpu_devices" in names or requirement_of(item):
+                item.fixturenames = ["gpu_lease", *names]  # type: ignore[attr-defined]
 
 
 class _Stop:
