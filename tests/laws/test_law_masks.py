@@ -10,16 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gpudiscover import DeviceInfo, Discovery, Phase
-from pytest_gpudiscover.devices import is_number
-from pytest_gpudiscover.masks import UserMasks, show_only
 from pytest_gpudiscover.probing import ProbeRequest
 from pytest_gpudiscover.simulation import FakeHost
-from pytest_gpudiscover.strategies import Masks, Truth, devices, hosts, masks
+from pytest_gpudiscover.strategies import Masks, Truth, hosts, masks
 from pytest_gpudiscover.surroundings import Surroundings
-from pytest_gpudiscover.wire import Answer
 from truths import found, shown_by, some, surroundings, tell
 
-systems = st.sampled_from(["linux", "win32", "darwin"])
 masked = hosts().flatmap(lambda host: st.tuples(st.just(host), masks(host)))
 understood = hosts().flatmap(lambda host: st.tuples(st.just(host), masks(host, garbage=False)))
 
@@ -43,19 +39,6 @@ def test_no_mask_whatever_is_in_it_makes_a_discovery_find_what_it_hides(case: tu
     host, users = case
     visible = {each.gpu for each in Truth.of(host, users).listed}
     assert {Truth.of(host, users).behind(device) for device in found(host, users).devices} <= visible
-
-
-@given(st.lists(devices(), max_size=4), masks(), systems)
-def test_reading_masks_never_raises_and_loses_no_device(
-    listed: list[DeviceInfo], users: Masks, system: str
-) -> None:
-    """Would have caught: a number of 5,000 digits, which Python refuses to convert."""
-    translated = UserMasks.read(users, system).translated(Answer(tuple(listed))).devices
-    assert [device.device_id for device in translated] == [device.device_id for device in listed]
-    for device in translated:
-        shown = show_only([device], UserMasks.read(users, system))
-        assert bool(device.filtered_id) == is_number(device.id)
-        assert "" not in shown.values()
 
 
 @given(understood)

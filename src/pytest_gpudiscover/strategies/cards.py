@@ -21,9 +21,9 @@ VENDORS = ("NVIDIA", "AMD", "Intel", "Apple")
 """The makers of the cards that there are."""
 
 SLICED = ("A100 80GB", "H100")
-"""Cards that are also drawn cut into slices (MIG)."""
+"""Cards that are also drawn cut into slices (MIG), and so more often than others."""
 
-_SLICES = st.sampled_from(("", "", "ab", "abc"))
+_SLICES = st.sampled_from(("", "ab", "abc"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +85,18 @@ def _address(place: int, n: int) -> str:
 _PLACE = st.sampled_from((0, 0, *range(3 * len(_PLACES))))
 
 
+def cards(*, vendors: tuple[str, ...], min_size: int, max_size: int) -> st.SearchStrategy[list[Card]]:
+    """The cards of one machine: a computer with slots, one of Apple's, or a Jetson board.
+
+    Raises:
+        InvalidArgument: no machine has so many cards by these makers.
+    """
+    return _cards(_kinds(vendors, min_size, max_size))
+
+
 @st.composite
-def cards(draw: st.DrawFn, *, vendors: tuple[str, ...], min_size: int, max_size: int) -> list[Card]:
-    """The cards of one machine: a computer with slots, one of Apple's, or a Jetson board."""
-    kinds = draw(_kinds(vendors, min_size, max_size))
+def _cards(draw: st.DrawFn, kinds: st.SearchStrategy[list[str]]) -> list[Card]:
+    drawn = draw(kinds)
     place = draw(_PLACE)
     return [
         Card(
@@ -97,7 +105,7 @@ def cards(draw: st.DrawFn, *, vendors: tuple[str, ...], min_size: int, max_size:
             pci_id="" if _is_alone(kind) else _address(place, n),
             slices=tuple(f"gpu{n}{letter}" for letter in (draw(_SLICES) if kind in SLICED else "")),
         )
-        for n, kind in enumerate(kinds)
+        for n, kind in enumerate(drawn)
     ]
 
 
@@ -108,18 +116,17 @@ def _kinds(vendors: tuple[str, ...], min_size: int, max_size: int) -> st.SearchS
     slotted = [kind for kind in kinds if not _is_alone(kind)]
     machines = [_of_two_kinds(slotted, min_size, max_size)] if slotted else [st.just([])] * (min_size == 0)
     if not machines and not alone:
-        raise InvalidArgument(
-            f"no machine has {min_size} cards or more by {' or '.join(vendors) or 'nobody'} alone"
-        )
+        makers = " or ".join(vendors) or "nobody"
+        raise InvalidArgument(f"no machine has {min_size} cards or more by {makers}")
     # Machines with slots are the larger part of all.
     return st.one_of(machines * 6 + [st.sampled_from(alone).map(lambda kind: [kind])] * bool(alone))
 
 
 def _of_two_kinds(kinds: Sequence[str], min_size: int, max_size: int) -> st.SearchStrategy[list[str]]:
     """Cards of two kinds, so that twins are common."""
-    two = st.tuples(st.sampled_from(kinds), st.sampled_from(kinds))
+    kind = st.sampled_from([*kinds, *SLICED, *SLICED] if set(SLICED) <= set(kinds) else kinds)
     which = st.lists(st.sampled_from((0, 1)), min_size=min_size, max_size=max_size)
-    return st.builds(lambda two, which: [two[n] for n in which], two, which)
+    return st.builds(lambda two, which: [two[n] for n in which], st.tuples(kind, kind), which)
 
 
 def _is_alone(kind: str) -> bool:

@@ -6,6 +6,8 @@ from itertools import count
 
 from hypothesis import strategies as st
 
+from pytest_gpudiscover.strategies.choices import subsets
+
 Supported = dict[str, dict[str, dict[str, int]]]
 """By library, by variant, by device id: an index of its own."""
 
@@ -14,32 +16,33 @@ _VARIANTS = {
     "ROCm": ("rocm", "rocm_v7_2", "rocm_v6_10", "rocm_v6_4"),
     "Vulkan": ("vulkan", "vulkan_v2"),
 }
+_IDS = tuple(f"GPU-{letter}" for letter in "abcdefgh")
 
 
 def supported_maps(
     *, max_libraries: int = 3, max_variants: int = 4, max_devices: int = 4
 ) -> st.SearchStrategy[Supported]:
-    """What `selection.overlapping` takes, in any order; variants that support nothing included.
+    """What `selection.overlapping` takes. A variant may also support nothing.
 
     Args:
         max_libraries: the most libraries.
         max_variants: the most variants of one library.
-        max_devices: the most devices of one library.
+        max_devices: the most devices of one library, up to 8.
     """
-    ids = st.sampled_from([f"GPU-{letter}" for letter in "abcdefgh"[: max(max_devices, 1)]])
-    listed = st.lists(ids, max_size=max_devices, unique=True)
-    by_variant = {
-        library: st.dictionaries(st.sampled_from(names), listed, max_size=max_variants)
-        for library, names in _VARIANTS.items()
-    }
-    libraries = st.lists(st.sampled_from(list(_VARIANTS)), max_size=max_libraries, unique=True)
-    maps = libraries.flatmap(lambda some: st.fixed_dictionaries({name: by_variant[name] for name in some}))
-    return maps.map(_indexed)
+    libraries = subsets(tuple(_VARIANTS), most=max_libraries)
+    ids = subsets(_IDS[:max_devices])
+    return _maps(libraries, {name: subsets(each, most=max_variants) for name, each in _VARIANTS.items()}, ids)
 
 
-def _indexed(ids: dict[str, dict[str, list[str]]]) -> Supported:
+_Names = st.SearchStrategy[tuple[str, ...]]
+
+
+@st.composite
+def _maps(draw: st.DrawFn, libraries: _Names, variants: dict[str, _Names], ids: _Names) -> Supported:
     numbers = count()
     return {
-        library: {variant: {each: next(numbers) for each in listed} for variant, listed in variants.items()}
-        for library, variants in ids.items()
+        library: {
+            variant: {device: next(numbers) for device in draw(ids)} for variant in draw(variants[library])
+        }
+        for library in draw(libraries)
     }

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from itertools import combinations
-from math import factorial
-from typing import Any, TypeVar
+from typing import Any
 
 from hypothesis import strategies as st
 
 from pytest_gpudiscover.strategies.cards import Card
+from pytest_gpudiscover.strategies.choices import nth_order, orders, subsets
 
 LOSSES = ("no_pci_ids", "odd_pci_ids", "numbers", "reordered", "renumbered", "partial", "no_flags")
 """How a library's view of a machine may differ from the truth (docs/property-testing.md explains each)."""
@@ -33,9 +32,11 @@ _BY_NUMBER = ("ROCm", "Level Zero")
 """The libraries that number their devices, unless the host file says otherwise."""
 
 _Table = dict[str, Any]
-_Item = TypeVar("_Item")
 _Gpus = Mapping[str, Card]
 """By the name of a GPU: the card that it is, or is a slice of."""
+_Picture = dict[str, str]
+"""By the name of a GPU, in the order of a list: how it is listed there, as it is or with a loss."""
+_AS_IT_IS = "as it is"
 
 
 @st.composite
@@ -49,7 +50,7 @@ def views_of(
     tables: dict[str, _Table] = {}
     for library, every in _VARIANTS.items():
         if gpus := _known_to(library, there):
-            names = draw(_some_of(_ON_A_JETSON if on_a_jetson else every, max_variants))
+            names = draw(subsets(_ON_A_JETSON if on_a_jetson else every, most=max_variants))
             tables |= draw(_views(library, names, gpus, losses))
     return tables
 
@@ -66,13 +67,6 @@ def _known_to(library: str, there: Sequence[Card]) -> _Gpus:
     return {name: card for card in known for name in (library == "CUDA" and card.slices) or [card.name]}
 
 
-@cache
-def _some_of(names: tuple[str, ...], most: int) -> st.SearchStrategy[tuple[str, ...]]:
-    """One name, no name, or more."""
-    counts = [count for count in (1, 0, *range(2, len(names) + 1)) if count <= most]
-    return st.sampled_from([some for count in counts for some in combinations(names, count)])
-
-
 @st.composite
 def _views(
     draw: st.DrawFn, library: str, names: Sequence[str], gpus: _Gpus, losses: tuple[str, ...]
@@ -80,22 +74,30 @@ def _views(
     """The variants of one library. Unless they are renumbered, an id means the same GPU in all of them."""
     usual = "number" if library in _BY_NUMBER else "uuid"
     ids = _other(usual) if _may_be_numbered_otherwise(gpus, losses) and draw(st.booleans()) else usual
-    alike = ids == "number" and "renumbered" not in losses
+    pictures = [draw(_pictures(tuple(gpus), losses)) for _ in names]
+    if ids == "number" and "renumbered" not in losses:
+        pictures = [_with_the_list_of(pictures[0], picture) for picture in pictures]
     tables: dict[str, _Table] = {}
-    order = list(gpus)
-    left_out: set[str] = set()
-    for name in names:
-        if not (alike and tables):
-            order = draw(_orders(len(gpus), losses))(list(gpus))
-        entries = {gpu: draw(_entries(losses)) for gpu in order}
-        if not (alike and tables):
-            left_out = {gpu for gpu, entry in entries.items() if entry == "partial"}
-        spelling = _SPELLINGS[draw(_spellings(losses))]
-        devices = [
-            _listing(library, gpu, gpus[gpu], entries[gpu], spelling) for gpu in order if gpu not in left_out
-        ]
+    for name, picture in zip(names, pictures, strict=True):
+        spelled = _SPELLINGS[draw(_spellings(losses))]
+        listed = [(gpu, entry) for gpu, entry in picture.items() if entry != "partial"]
+        devices = [_listing(library, gpu, gpus[gpu], entry, spelled) for gpu, entry in listed]
         tables[name] = {"library": library, **({} if ids == usual else {"ids": ids}), "devices": devices}
     return tables
+
+
+@st.composite
+def _pictures(draw: st.DrawFn, gpus: tuple[str, ...], losses: tuple[str, ...]) -> _Picture:
+    order = nth_order(gpus, draw(orders(len(gpus)))) if "reordered" in losses else list(gpus)
+    return {gpu: draw(_entries(losses)) for gpu in order}
+
+
+def _with_the_list_of(first: _Picture, picture: _Picture) -> _Picture:
+    """A picture of the same GPUs in the same order as the first, so that they have the same numbers."""
+    return {
+        gpu: "partial" if entry == "partial" else picture[gpu].replace("partial", _AS_IT_IS)
+        for gpu, entry in first.items()
+    }
 
 
 def _other(ids: str) -> str:
@@ -108,25 +110,10 @@ def _may_be_numbered_otherwise(gpus: _Gpus, losses: tuple[str, ...]) -> bool:
 
 
 @cache
-def _orders(count: int, losses: tuple[str, ...]) -> st.SearchStrategy[Callable[[list[_Item]], list[_Item]]]:
-    every = range(factorial(count)) if "reordered" in losses else range(1)
-    return st.sampled_from(every).map(lambda nth: lambda items: _permuted(items, nth))
-
-
-def _permuted(items: list[_Item], nth: int) -> list[_Item]:
-    """The nth of all orders; the 0th is the one that they are in."""
-    left, result = list(items), []
-    for size in range(len(items), 0, -1):
-        nth, place = divmod(nth, size)
-        result.append(left.pop(place))
-    return result
-
-
-@cache
 def _entries(losses: tuple[str, ...]) -> st.SearchStrategy[str]:
     """How one GPU is listed: as it is, which is most common, or worse."""
     worse = [loss for loss in ("no_pci_ids", "partial", "no_flags") if loss in losses]
-    return st.sampled_from(["as it is", "as it is", "as it is", *worse])
+    return st.sampled_from([_AS_IT_IS] * 3 + worse)
 
 
 @cache

@@ -1,0 +1,287 @@
+"""The strategies themselves: what they draw, what that shrinks to, how it prints, and what they refuse."""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+
+from fake_runner import views
+from fake_runner.faults import VOCABULARY
+from pytest_gpudiscover import DeviceID, DeviceInfo, strategies
+from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.strategies import LOSSES, Body, Truth
+from pytest_gpudiscover.strategies.faults import _argument as argument_of
+from truths import SHAPES, found
+
+_Value = TypeVar("_Value")
+
+EXAMPLES = 300
+RARE = EXAMPLES // 60
+"""How often the rarest shape must be among so many examples: five times."""
+
+workstation = FakeHost.of("RTX 4090", "RX 7900 XTX")
+
+
+def drawn(strategy: st.SearchStrategy[_Value], count: int = EXAMPLES) -> list[_Value]:
+    """Many examples, the same ones at each run."""
+    values: list[_Value] = []
+
+    @settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def collect(value: _Value) -> None:
+        values.append(value)
+
+    collect()
+    return values
+
+
+def shrunk(strategy: st.SearchStrategy[_Value], condition: Callable[[_Value], object]) -> _Value:
+    return find(
+        strategy,
+        lambda value: bool(condition(value)),
+        settings=settings(database=None, max_examples=2000),
+        random=random.Random(0),
+    )
+
+
+def cards(host: FakeHost) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = host.document["gpu"]
+    return found
+
+
+def test_every_interesting_shape_of_a_machine_is_really_drawn() -> None:
+    times = Counter(
+        shape
+        for host in drawn(strategies.hosts())
+        for shape, is_there in SHAPES.items()
+        if is_there(host, Truth.of(host))
+    )
+    assert {shape for shape in SHAPES if times[shape] < RARE} == set()
+
+
+def test_masks_hold_numbers_uuids_whole_and_cut_short_and_garbage_or_nothing() -> None:
+    names = {name for each in workstation.checked().variants.values() for name in views.names(each)}
+    entries = [
+        entry
+        for masks in drawn(strategies.masks(workstation))
+        for value in masks.values()
+        for entry in value.split(",")
+    ]
+    short = {
+        entry for entry in entries if entry not in names and any(name.startswith(entry) for name in names)
+    }
+    assert {"0", "1", "-1", "", *names} <= set(entries)
+    assert any(len(entry) == len("GPU-01234567") for entry in short)
+
+
+@pytest.mark.parametrize("name", VOCABULARY)
+def test_every_fault_that_is_drawn_makes_sense(name: str) -> None:
+    for fault in drawn(strategies.faults(workstation, names=[name]), 20):
+        workstation.with_fault(**fault)
+
+
+def test_every_word_of_a_faults_arguments_is_drawn() -> None:
+    for name, word in VOCABULARY.items():
+        for argument, rule in word.arguments.items():
+            words = re.findall("'([^']*)'", rule.expected) if rule.expected.startswith("one of") else []
+            assert set(words) <= set(drawn(argument_of(name, argument), 30) if words else [])
+
+
+def test_a_machine_with_faults_has_some_and_they_are_those_that_were_asked_for() -> None:
+    machines = drawn(strategies.hosts(with_faults=["crash_deep", "never_bind"]), 60)
+    names = {fault["name"] for host in machines for fault in host.document.get("fault", ())}
+    assert names == {"crash_deep", "never_bind"}
+
+
+# What a failure shows.
+
+
+def test_two_cards_shrink_to_two_plain_cards_of_one_kind() -> None:
+    host = shrunk(strategies.hosts(), lambda host: len(cards(host)) == 2)
+    (kind,) = {card["profile"] for card in cards(host)}
+    assert cards(host) == [
+        {"name": "gpu0", "profile": kind, "pci_id": "0000:01:00.0", "free_memory": "1 MiB"},
+        {"name": "gpu1", "profile": kind, "pci_id": "0000:02:00.0", "free_memory": "2 MiB"},
+    ]
+
+
+def test_twins_without_pci_ids_shrink_to_one_variant_that_lists_two_cards() -> None:
+    host = shrunk(strategies.hosts(), lambda host: SHAPES["twins without PCI ids"](host, Truth.of(host)))
+    (view,) = (view for view in host.document["variant"].values() if view["devices"])
+    nameless = [{"gpu": "gpu0", "pci_id": ""}, {"gpu": "gpu1", "pci_id": ""}]
+    assert (len(cards(host)), view["devices"]) == (2, nameless)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        strategies.hosts(with_faults=True, min_gpus=1),
+        strategies.devices(),
+        strategies.device_ids(),
+        strategies.supported_maps(),
+        strategies.masks(),
+        strategies.faults(workstation),
+        strategies.mutated_bodies(),
+        strategies.damaged_bodies(),
+    ],
+    ids=str,
+)
+def test_what_is_printed_of_a_failure_is_code_that_rebuilds_the_value(
+    strategy: st.SearchStrategy[Any],
+) -> None:
+    seen = []
+
+    @settings(max_examples=5, database=None, phases=[Phase.generate])
+    @given(strategy)
+    def fails(value: object) -> None:
+        seen.append(value)
+        raise AssertionError
+
+    with pytest.raises(AssertionError) as caught:
+        fails()
+    (shown,) = (note for note in caught.value.__notes__ if "fails(" in note)
+    call = ast.parse(shown[shown.index("fails(") : shown.rindex(")") + 1], mode="eval").body
+    assert isinstance(call, ast.Call)
+    code = ast.unparse(call.keywords[0].value)
+    names = {"FakeHost": FakeHost, "Body": Body, "DeviceID": DeviceID, "DeviceInfo": DeviceInfo}
+    assert eval(code, names) == seen[-1]
+
+
+# The truth.
+
+
+@given(strategies.hosts())
+def test_each_gpu_has_free_memory_of_its_own(host: FakeHost) -> None:
+    free = [gpu.free_memory for gpu in Truth.of(host).gpus]
+    assert len(set(free)) == len(free)
+
+
+@given(strategies.hosts(lossy=False))
+def test_without_losses_every_library_says_the_truth(host: FakeHost) -> None:
+    for each in Truth.of(host).listed:
+        said = each.device
+        assert said.pci_id in (each.gpu.card, "" if each.gpu.card == each.gpu.name else None)
+        assert (said.total_memory, said.integrated) == (each.gpu.total_memory, each.gpu.integrated)
+
+
+@given(strategies.hosts())
+def test_the_truth_knows_every_device_of_a_discovery(host: FakeHost) -> None:
+    truth = Truth.of(host)
+    for device in found(host).devices:
+        behind = truth.behind(device)
+        assert device.free_memory in (behind.free_memory, 7 if device.library == "CUDA" else None)
+
+
+def test_the_truth_does_not_make_up_a_gpu_behind_a_device() -> None:
+    with pytest.raises(LookupError, match="no variant of this machine lists"):
+        Truth.of(workstation).behind(DeviceInfo(library="CUDA", id="0", name="CUDA9"))
+
+
+@given(strategies.hosts())
+def test_a_body_says_what_the_fake_runner_says(host: FakeHost) -> None:
+    for variant in host.checked().variants.values():
+        sent = [entry.wire for entry in views.listed([variant], {})]
+        listed = (each.device for each in Truth.of(host).by(variant.name))
+        assert json.loads(strategies.body_of(listed)) == sent
+
+
+# What is asked for.
+
+
+def test_a_machine_is_as_large_and_by_those_makers_as_was_asked_for() -> None:
+    for host in drawn(strategies.hosts(min_gpus=2, max_gpus=3, vendors=["AMD"], max_variants=1), 60):
+        assert 2 <= len(cards(host)) <= 3
+        libraries = Counter(view["library"] for view in host.document["variant"].values())
+        assert libraries.keys() <= {"ROCm", "Vulkan"}
+        assert all(count == 1 for count in libraries.values())
+
+
+def test_numbers_that_differ_between_the_variants_of_a_library_are_drawn_only_when_named() -> None:
+    def differ(host: FakeHost) -> bool:
+        truth = Truth.of(host)
+        keys = {(each.device.library, each.device.id, each.gpu.name) for each in truth.listed}
+        return len({key[:2] for key in keys}) < len(keys)
+
+    assert not any(map(differ, drawn(strategies.hosts(vendors=["AMD"]), 100)))
+    assert any(map(differ, drawn(strategies.hosts(vendors=["AMD"], lossy=LOSSES), 100)))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "complaint"),
+    [
+        (lambda: strategies.hosts(min_gpus=3, max_gpus=2), "expected 0 <= min_gpus <= max_gpus, got 3 and 2"),
+        (
+            lambda: strategies.hosts(vendors=["nvidia"]),
+            "vendors: expected some of NVIDIA, AMD.* got 'nvidia'",
+        ),
+        (lambda: strategies.hosts(vendors="AMD"), r"vendors: expected several names, such as \['AMD'\]"),
+        (lambda: strategies.hosts(vendors=["Apple"], min_gpus=2), "no machine has 2 cards or more by Apple"),
+        (lambda: strategies.hosts(vendors=[], min_gpus=1), "no machine has 1 cards or more by nobody"),
+        (lambda: strategies.hosts(lossy=["blurred"]), "lossy: expected some of no_pci_ids"),
+        (lambda: strategies.hosts(with_faults=["gremlins"]), "with_faults: expected some of .*'gremlins'"),
+        (lambda: strategies.faults(names=["gremlins"]), "names: expected some of .*'gremlins'"),
+        (lambda: strategies.faults(names=["crash_deep"]), "expected faults that need no GPU"),
+        (lambda: strategies.masks(libraries=["Metal"]), "libraries: expected some of CUDA, ROCm, Vulkan"),
+        (lambda: strategies.devices(libraries=["OpenCL"]), "libraries: expected some of .*'OpenCL'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(
+    strategy: Callable[[], st.SearchStrategy[Any]], complaint: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=complaint):
+        strategy()
+
+
+# What is imported.
+
+
+def result_of(program: str) -> str:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+
+def test_our_types_are_drawn_where_hypothesis_alone_was_imported() -> None:
+    program = """
+import sys
+from hypothesis import HealthCheck, given, settings, strategies as st
+assert "pytest_gpudiscover.strategies" not in sys.modules, "the strategies are loaded too early"
+from pytest_gpudiscover import DeviceID, DeviceInfo
+from pytest_gpudiscover.simulation import FakeHost
+
+@settings(max_examples=1, suppress_health_check=list(HealthCheck))
+@given(...)
+def draw(name: DeviceID, device: DeviceInfo, host: FakeHost):
+    from pytest_gpudiscover.strategies import LIBRARIES
+    print(type(name).__name__, device.library in LIBRARIES, *host.document)
+
+draw()
+"""
+    assert result_of(program).split() == ["DeviceID", "True", "gpu", "variant"]
+
+
+def test_who_does_not_ask_for_strategies_imports_no_hypothesis() -> None:
+    program = """
+import sys, pytest_gpudiscover, pytest_gpudiscover.plugin, pytest_gpudiscover.registering
+from pytest_gpudiscover import *
+from pytest_gpudiscover.simulation import *
+print("hypothesis" in sys.modules)
+"""
+    assert result_of(program).split() == ["False"]
