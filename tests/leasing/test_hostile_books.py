@@ -273,11 +273,3 @@ def test_a_guard_that_was_removed_while_somebody_waited_for_it_guards_nothing(
     ticket = enter(book, "A")
     assert old.exists()
     ticket.release()
-
-
-def test_a_lock_file_that_is_closed_says_so(tmp_path: Path) -> None:
-    file = LockFile(lambda: os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT))
-    file.close()
-    assert file.closed
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        file.lock()

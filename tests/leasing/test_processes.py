@@ -138,9 +138,7 @@ thread.join()
 def test_a_program_that_is_started_does_not_inherit_the_lease(book: Book) -> None:
     with Lessee(book.directory) as holder:
         assert holder.does(HOLD) == ["A"]
-        holder.does(
-            "import subprocess; child = subprocess.Popen(['cat'], close_fds=False, stdin=subprocess.PIPE)"
-        )
+        holder.does("import subprocess; child = subprocess.Popen(['sleep', '1000'], close_fds=False)")
         holder.ends(signal.SIGKILL)
         ours = enter(book, "A")
         assert ours.grant() == ("A",)

@@ -114,6 +114,23 @@ def test_between_two_questions_lies_a_tenth_of_the_time_waited(book: Book) -> No
     assert clock.now == pytest.approx(110.0)
 
 
+def test_who_has_many_before_him_asks_more_rarely(book: Book) -> None:
+    clock, far_back = Clock(), Clock()
+    with held(book, PCI[0]), held(book, PCI[1]):
+        line = [enter(book, PCI[0]) for _ in range(8)]
+        elsewhere = [enter(book, PCI[1]) for _ in range(8)]
+        with pytest.raises(LeaseTimeoutError):
+            taken(book, CARDS[:1], timeout=5.0, clock=clock)
+        line += [enter(book, PCI[0]) for _ in range(80)]
+        with pytest.raises(LeaseTimeoutError):
+            taken(book, CARDS[:1], timeout=5.0, clock=far_back)
+        for ticket in (*line, *elsewhere):
+            ticket.release()
+    assert clock.slept[0] == pytest.approx(0.06)
+    assert max(clock.slept) == pytest.approx(0.6)
+    assert max(far_back.slept) == 2.0
+
+
 def test_waiting_is_told_after_a_second_and_then_every_ten(book: Book) -> None:
     told: list[tuple[float, list[str]]] = []
 

@@ -113,6 +113,9 @@ class Ticket:
     """A place in the line, and later the cards themselves, for as long as this process lives.
 
     A forked child has no part in it: there nothing can be granted, and `release` does nothing.
+
+    Attributes:
+        before: how many waited for the same cards with an earlier number, when `grant` last looked.
     """
 
     def __init__(self, book: Book, entry: Entry, name: str, file: LockFile) -> None:
@@ -121,6 +124,7 @@ class Ticket:
         self._wish = entry.wish
         self._name = name
         self._file = file
+        self.before = 0
 
     @property
     def number(self) -> int:
@@ -220,13 +224,19 @@ class Ticket:
     def _turn(self, tickets: Sequence[pages.Living]) -> tuple[str, ...]:
         """What arbitration gives this ticket among those of others."""
         silent_since = time.time() - _SILENT
-        entries = [
-            self._entry if ticket.name == self._name else ticket.entry
-            for ticket in tickets
-            # Somebody who was stopped takes nothing: what he waits for would lie idle.
-            if ticket.entry.cards or ticket.name == self._name or ticket.heard >= silent_since
+        others = [ticket for ticket in tickets if ticket.name != self._name]
+        holding = [ticket.entry for ticket in others if ticket.entry.cards]
+        # Somebody who was stopped takes nothing: what he waits for would lie idle.
+        waiting = [
+            ticket.entry
+            for ticket in others
+            if not ticket.entry.cards and ticket.entry.number < self.number and ticket.heard >= silent_since
         ]
-        return arbitrate([entry.standing for entry in entries], _largest(entries)).get(self.number, ())
+        wanted = {*self._entry.wish.cards}
+        self.before = sum(not wanted.isdisjoint(entry.wish.cards) for entry in waiting)
+        capacities = _largest([ticket.entry for ticket in tickets])
+        standings = [entry.standing for entry in (*holding, *waiting, self._entry)]
+        return arbitrate(standings, capacities).get(self.number, ())
 
     def _note(self, entry: Entry) -> None:
         self._file.write(dumps(entry))

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from pytest_gpudiscover.leasing.arbitration import Standing, Wish
@@ -90,6 +91,7 @@ def dumps(entry: Entry) -> bytes:
     return json.dumps(content).encode("ascii")
 
 
+@lru_cache(maxsize=512)  # who waits reads the same tickets again and again
 def loads(number: int, content: bytes) -> Entry:
     """Read a ticket.
 
