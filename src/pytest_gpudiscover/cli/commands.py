@@ -9,12 +9,13 @@ from collections.abc import Iterable
 
 from rich.console import Console, RenderableType
 
-from pytest_gpudiscover.cli import holding, matrix, sentences
+from pytest_gpudiscover.cli import holding, matrix
 from pytest_gpudiscover.cli.arguments import Options
 from pytest_gpudiscover.cli.discovering import discovered, installation
 from pytest_gpudiscover.cli.rendering import shown_check, shown_report
 from pytest_gpudiscover.cli.streams import complain
 from pytest_gpudiscover.cli.verbosity import log_on_stderr
+from pytest_gpudiscover.explaining import unmet
 from pytest_gpudiscover.leasing.reach import within_reach
 from pytest_gpudiscover.reports import SCHEMA, Report
 
@@ -54,7 +55,7 @@ def _list(options: Options, report: Report) -> tuple[str, int]:
 
 
 def _check(options: Options, report: Report) -> tuple[str, int]:
-    reasons = sentences.unmet(options.requirement, report)
+    reasons = unmet(options.requirement, report)
     status = NOT_MET if reasons else MET
     if options.json:
         answer = {"schema": SCHEMA, "met": not reasons, "reasons": reasons, "report": report.to_json()}

@@ -17,6 +17,7 @@ from rich.text import Text
 from pytest_gpudiscover.cli import sentences
 from pytest_gpudiscover.cli.rejections import Entry, Fact, Group, groups
 from pytest_gpudiscover.cli.rows import Row, row
+from pytest_gpudiscover.explaining import unmet
 from pytest_gpudiscover.reports import Report
 from pytest_gpudiscover.requirements import Requirement
 from pytest_gpudiscover.text import printable
@@ -46,7 +47,7 @@ def shown_report(report: Report, console: Console) -> Iterator[RenderableType]:
 
 def shown_check(requirement: Requirement, report: Report) -> Iterator[RenderableType]:
     """What `gpudiscover check` prints: the devices that do, or every reason why they do not."""
-    reasons = sentences.unmet(requirement, report)
+    reasons = unmet(requirement, report)
     if not reasons:
         yield from _verdict(("Met", "bold green"), sentences.met(requirement, report))
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_gpudiscover.blaming import masks_in_words
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.recording import ANSWERED, Progress
 from pytest_gpudiscover.reports import Phase, Reason, Report
@@ -92,16 +91,6 @@ def met(requirement: Requirement, report: Report) -> list[str]:
     fitting = requirement.selected(report.devices)
     first = f"needed: {requirement}; usable: {len(fitting)} of {count(len(report.devices), 'device')}"
     return [first, *(_named(device) for device in fitting)]
-
-
-def unmet(requirement: Requirement, report: Report) -> list[str]:
-    """Say why a requirement is not met: what is needed, which mask is to blame, what each device lacks.
-
-    Returns:
-        nothing when it is met.
-    """
-    reasons = requirement.unmet(report.devices)
-    return [*reasons[:1], *masks_in_words(requirement.library, report), *reasons[1:]] if reasons else []
 
 
 def _named(device: DeviceInfo) -> str:
