@@ -519,17 +519,26 @@ def test_a_name_that_no_marker_can_have_is_a_usage_error(pytester: pytest.Pytest
     )
 
 
-def test_a_run_in_which_nothing_needs_a_gpu_registers_no_hook_per_test(pytester: pytest.Pytester) -> None:
+def test_a_run_in_which_nothing_needs_a_gpu_registers_no_hook_per_test(
+    pytester: pytest.Pytester, two_l4: list[str]
+) -> None:
+    # What is called like the marker is none.
     pytester.makepyfile(
-        gpu="",  # what is called like the marker is none
         test_gpu="""
-        def test_gpu(pytestconfig):
-            names = [name for name, _ in pytestconfig.pluginmanager.list_name_plugin()]
-            assert "gpudiscover" in names
-            assert not [name for name in names if name.startswith("gpudiscover-")]
+        import pytest
+
+        def hooks(config):
+            names = [name for name, _ in config.pluginmanager.list_name_plugin()]
+            return [name for name in names if name.startswith("gpudiscover-")]
+
+        def test_gpu(pytestconfig): assert not hooks(pytestconfig)
+
+        @pytest.mark.gpu
+        def test_marked(pytestconfig): assert hooks(pytestconfig)
         """,
     )
-    pytester.runpytest().assert_outcomes(passed=1)
+    pytester.runpytest("-k", "test_gpu and not marked").assert_outcomes(passed=1, deselected=1)
+    pytester.runpytest("-k", "marked", *two_l4).assert_outcomes(passed=1, deselected=1)
 
 
 def test_tests_that_are_not_admitted_are_skipped_in_workers_too(

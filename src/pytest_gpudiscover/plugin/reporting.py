@@ -134,10 +134,6 @@ class Reporting:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what the devices did, and what is wrong; with -q only what is wrong."""
-        if self.unmet:
-            terminalreporter.section("the GPUs that this run requires are not there", red=True)
-            for line in self.unmet:
-                terminalreporter.write_line(line, red=True)
         width = self._config.get_terminal_writer().fullwidth
         rows = list(table(self._ledger, width)) if self._config.get_verbosity() >= 0 else []
         wrong = [*troubles(self._ledger), *([self._failure] if self._failure else [])]

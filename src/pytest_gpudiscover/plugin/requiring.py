@@ -33,9 +33,19 @@ def insist(session: pytest.Session) -> None:
         config.pluginmanager.register(_Failing(f"{'; '.join(reasons)} (on {platform.node()})"))
         return
     reporting(config).unmet = reasons
-    if not config.pluginmanager.has_plugin("terminalreporter"):
-        sys.stderr.write(f"ERROR: gpudiscover: {'; '.join(reasons)}\n")
+    _tell(config, reasons)
     raise session.Failed(reasons[0])
+
+
+def _tell(config: pytest.Config, reasons: list[str]) -> None:
+    # At once, and in no summary: that may be switched off, and a red run must say why it is.
+    terminal: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is None:
+        sys.stderr.write(f"ERROR: gpudiscover: {'; '.join(reasons)}\n")
+        return
+    terminal.section("the GPUs that this run requires are not there", red=True)
+    for reason in reasons:
+        terminal.write_line(reason, red=True)
 
 
 def _reasons(config: pytest.Config) -> list[str]:
