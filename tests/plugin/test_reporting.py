@@ -322,8 +322,15 @@ def test_a_test_that_two_workers_run_counts_twice() -> None:
     ledger = Ledger()
     for when in ("setup", "call", "teardown"):
         for worker in ("gw0", "gw1"):
-            ledger.entry("test_it", worker, when, {**FACTS, "devices": [device(0)], "held": int(worker[-1])})
+            held = {"held": int(worker[-1])} if when == "teardown" else {}
+            ledger.entry("test_it", worker, when, {**FACTS, "devices": [device(0)], **held})
     assert [(test["worker"], test["held"]) for test in ledger.tests] == [("gw0", 0), ("gw1", 1)]
+
+
+def test_devices_are_told_in_one_order_whichever_was_held_first() -> None:
+    ledger = Ledger()
+    ledger.entry("test_it", "", "setup", {**FACTS, "devices": [device(1), device(0)]})
+    assert [use.device["card"] for use in ledger.devices()] == ["pci 0", "pci 1"]
 
 
 def test_devices_of_two_hosts_are_two() -> None:

@@ -77,6 +77,14 @@ def test_a_collapsed_mask_is_said_to_be_the_cause(
     result.stdout.fnmatch_lines(['*CUDA_VISIBLE_DEVICES="" is the cause*'])
 
 
+def test_a_card_that_a_mask_hides_is_not_there_though_vulkan_lists_it(
+    pytester: pytest.Pytester, machine: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    result = pytester.runpytest("--gpudiscover-require=1", *machine)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
 def test_a_discovery_that_cannot_run_is_a_reason_too(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("--gpudiscover-require=1", "--gpudiscover-runner=/no/such/runner")
     assert result.ret == pytest.ExitCode.TESTS_FAILED

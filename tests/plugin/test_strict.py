@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -101,9 +102,21 @@ def test_nor_is_it_where_a_fixture_finds_that_out(pytester: pytest.Pytester, tmp
         """
     )
     result = pytester.runpytest(
-        "-v", "-p", "no:randomly", "--gpudiscover-strict", "--gpudiscover-runner", runner
+        "-v",
+        "--junitxml=junit.xml",
+        "-p",
+        "no:randomly",
+        "--gpudiscover-strict",
+        "--gpudiscover-runner",
+        runner,
     )
     result.stdout.fnmatch_lines(["*::test_devices ERROR*", "*::test_lease ERROR*", "*::test_late FAILED*"])
+    cases = ET.parse(pytester.path / "junit.xml").iter("testcase")
+    assert {case.get("name"): [each.tag for each in case] for case in cases} == {
+        "test_devices": ["error"],
+        "test_lease": ["error"],
+        "test_late": ["failure"],
+    }
 
 
 def test_workers_are_strict_too(pytester: pytest.Pytester, one_l4: list[str]) -> None:
