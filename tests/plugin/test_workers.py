@@ -80,6 +80,28 @@ def test_each_worker_has_its_own_device_before_any_test_module_is_imported(lab: 
     assert lab.book.suspects() == {}
 
 
+def test_a_worker_gives_its_device_back_when_its_tests_have_ended_and_does_not_wait_for_its_own_end(
+    lab: Lab,
+) -> None:
+    lab.conftest(
+        """
+        @pytest.fixture(scope="session", autouse=True)
+        def until_the_end():
+            yield
+            note(shown=os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+        def pytest_terminal_summary(config):
+            if hasattr(config, "workerinput"):
+                os.kill(os.getpid(), 9)
+        """
+    )
+    lab.tests(WHO)
+    lab.run("-n2", OWN).assert_outcomes(passed=8)
+    assert all(lab.noted("shown"))
+    assert lab.book.suspects() == {}
+    assert lab.left_behind == []
+
+
 def test_the_engine_sees_the_machine_as_it_was_before_the_worker_was_masked(lab: Lab) -> None:
     lab.tests(
         """

@@ -46,8 +46,20 @@ def run_folder(config: pytest.Config) -> RunFolder:
     if _FOLDER not in config.stash:
         given = getattr(config, "workerinput", {}).get(RUN)
         config.stash[_FOLDER] = RunFolder(given or os.urandom(16).hex())
+        config.pluginmanager.register(_Leaver(config.stash[_FOLDER]))
         config.add_cleanup(config.stash[_FOLDER].leave)
     return config.stash[_FOLDER]
+
+
+class _Leaver:
+    """Leaves the directory at the end of a session. Not all that begin have one, nor is each unconfigured."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        self._folder.leave()
 
 
 def introduce(node: WorkerController) -> None:

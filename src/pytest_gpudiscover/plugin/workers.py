@@ -135,7 +135,7 @@ def _give(config: pytest.Config, session: SessionDiscovery, lease: Lease | None)
     lease.activate()
     session.own = lease.devices
     config.stash[OWN] = lease
-    config.pluginmanager.register(_Owner())
+    config.pluginmanager.register(_Owner(lease))
 
 
 class _Owner:
@@ -143,6 +143,15 @@ class _Owner:
 
     So their reports tell what they ran on, and the device is verified when one of them has failed.
     """
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        # After the last fixture's end, and no later: a worker that takes five more seconds, say for its
+        # summary, is interrupted by execnet, and is not even unconfigured.
+        self._lease.release()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
