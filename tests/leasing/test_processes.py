@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from lessees import Lessee, enter
 from pytest_gpudiscover.leasing.book import Book
+from pytest_gpudiscover.leasing.locks import LockFile
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows neither forks nor replaces a program")
 
@@ -188,6 +190,17 @@ def test_a_script_that_uses_the_low_descriptors_keeps_the_lease(book: Book) -> N
         ours = enter(book, "A")
         assert ours.grant() == ()
         ours.release()
+
+
+@posix
+def test_those_who_look_at_a_dead_ticket_do_not_take_each_other_for_its_process(book: Book) -> None:
+    with Lessee(book.directory) as holder:
+        assert holder.does(HOLD) == ["A"]
+        (file,) = book.directory.glob("*.json")
+        holder.ends(signal.SIGKILL)
+    with LockFile(lambda: os.open(file, os.O_RDONLY)) as other:
+        assert other.lock(shared=True)
+        assert book.entries() == []
 
 
 def test_a_card_whose_holder_was_killed_is_suspect_until_it_is_cleared(book: Book) -> None:
