@@ -49,7 +49,7 @@ SUITE = """
     @pytest.mark.held(2)
     def test_two(gpu_lease): pass
 
-    L4 = {"library": "CUDA", "description": "NVIDIA L4"}
+    L4 = {"library": "CUDA", "description": "NVIDIA L4", "card": "pci of it"}
 
     @pytest.mark.held(1, memory_left=[{**L4, "id": "GPU-0", "bytes": 3 << 29}])
     def test_one(gpu_lease): assert False, "on purpose"
@@ -156,14 +156,38 @@ def test_the_summary_says_for_each_device_how_long_it_was_held_and_waited_for(
             r"pci 0: CUDA NVIDIA L4 +2 +5\.0 s +2\.5 s",
             r"pci 1: CUDA NVIDIA L4 +2 +5\.0 s +2\.5 s",
             r"left behind by test_it\.py::test_one: 1\.5 GiB on CUDA NVIDIA L4 \(GPU-0\)",
-            r"lost after test_it\.py::test_lost: CUDA NVIDIA L4 \(GPU-1\): the runner was ended by SIGSEGV",
+            r"lost: CUDA NVIDIA L4 \(GPU-1\): the runner was ended by SIGSEGV",
         ]
+    )
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["plain", "xdist"])
+def test_a_device_that_was_found_lost_when_no_test_held_it_is_told_too(
+    pytester: pytest.Pytester, suite: list[str], workers: list[str]
+) -> None:
+    pytester.makepyfile(
+        test_it="""
+        from pytest_gpudiscover.plugin.discovering import session_discovery
+        from pytest_gpudiscover.reports import Reason
+
+        def test_lost(gpu_devices, pytestconfig):
+            session = session_discovery(pytestconfig)
+            session.quarantine(gpu_devices[0], Reason.CRASHED, "its last holder died")
+
+        def test_other(): pass
+        """
+    )
+    result = pytester.runpytest("--gpudiscover-report=gpus.json", *workers, *suite)
+    (lost,) = read(pytester)["quarantined"]
+    assert (lost["description"], lost["detail"]) == ("NVIDIA L4", "its last holder died")
+    result.stdout.re_match_lines(
+        ["=+ GPU leases =+", r"lost: CUDA NVIDIA L4 \(GPU-.*\): its last holder died"]
     )
 
 
 def test_a_quiet_run_still_says_what_is_wrong(pytester: pytest.Pytester, suite: list[str]) -> None:
     output = pytester.runpytest("-qq", *suite).stdout.str()
-    assert "lost after test_it.py::test_lost" in output
+    assert "lost: CUDA NVIDIA L4 (GPU-1)" in output
     assert "waited" not in output
 
 
@@ -331,6 +355,17 @@ def test_devices_are_told_in_one_order_whichever_was_held_first() -> None:
     ledger = Ledger()
     ledger.entry("test_it", "", "setup", {**FACTS, "devices": [device(1), device(0)]})
     assert [use.device["card"] for use in ledger.devices()] == ["pci 0", "pci 1"]
+
+
+def test_a_device_that_several_know_to_be_lost_is_told_once_with_its_test() -> None:
+    ledger = Ledger()
+    gone = {**device(0), "detail": "gone"}
+    ledger.lost += [{"host": "here", **gone}, {"host": "here", **gone}, {"host": "there", **gone}]
+    ledger.entry("test_it", "", "teardown", {**FACTS, "quarantined": [gone]})
+    assert [(lost["host"], lost.get("test")) for lost in ledger.quarantined()] == [
+        ("here", "test_it"),
+        ("there", None),
+    ]
 
 
 def test_devices_of_two_hosts_are_two() -> None:

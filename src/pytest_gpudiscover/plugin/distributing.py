@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gpudiscover.plugin.options import CARRIED, of_the_suite
-from pytest_gpudiscover.plugin.reporting import DISCOVERED, reporting
+from pytest_gpudiscover.plugin.reporting import LEARNED, reporting
 
 if TYPE_CHECKING:
     from execnet import XSpec
@@ -44,7 +44,7 @@ def receive(node: WorkerController) -> None:
         pytest.UsageError: markers of its tests make no sense.
     """
     output: dict[str, Any] = getattr(node, "workeroutput", {})  # one that died has none
-    reporting(node.config).learn(output.get(DISCOVERED))
+    reporting(node.config).learn(output.get(LEARNED, {}))
     if refused := output.get(REFUSED):
         raise pytest.UsageError(*refused)
 

@@ -44,9 +44,11 @@ class Ledger:
 
     Attributes:
         tests: of each test `id`, `worker`, `outcome`, and what the facts say.
+        lost: what the processes of the run knew at their ends to be lost: `host`, and as under `quarantined`.
     """
 
     tests: list[dict[str, Any]] = field(default_factory=list)
+    lost: list[dict[str, Any]] = field(default_factory=list)
     _latest: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def entry(self, nodeid: str, worker: str, when: str, facts: Facts | None) -> dict[str, Any] | None:
@@ -74,8 +76,18 @@ class Ledger:
             use.waited += test.get("waited") or 0.0
         return [uses[key] for key in sorted(uses)]
 
-    def told(self, key: str) -> list[dict[str, Any]]:
-        """What tests said under `memory_left` or `quarantined`, each with its `host` and `test`."""
+    def quarantined(self) -> list[dict[str, Any]]:
+        """The devices that were lost, each once, with its `host`, and with the `test` whose failure told."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for entry in [*self._told("quarantined"), *self.lost]:
+            found.setdefault((entry["host"], entry["card"]), entry)
+        return list(found.values())
+
+    def memory_left(self) -> list[dict[str, Any]]:
+        """The memory that tests left behind, each with its `host` and the `test`."""
+        return self._told("memory_left")
+
+    def _told(self, key: str) -> list[dict[str, Any]]:
         return [{"host": test["host"], "test": test["id"], **entry} for test, entry in self._each(key)]
 
     def _each(self, key: str) -> Iterator[tuple[dict[str, Any], Facts]]:

@@ -13,7 +13,7 @@ from pytest_gpudiscover.plugin.discovering import session_discovery
 from pytest_gpudiscover.plugin.distributing import REFUSED
 from pytest_gpudiscover.plugin.options import SIGNATURE
 from pytest_gpudiscover.plugin.refusing import Unmet, refuse
-from pytest_gpudiscover.plugin.reporting import DISCOVERED, discovered, note, reporting
+from pytest_gpudiscover.plugin.reporting import LEARNED, learned, note, reporting
 from pytest_gpudiscover.plugin.settings import Settings
 
 _ASKED = pytest.StashKey[Asked | None]()
@@ -134,4 +134,4 @@ class _Selection:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
         if output is not None:
-            output[DISCOVERED] = discovered(session.config)
+            output[LEARNED] = learned(session.config)

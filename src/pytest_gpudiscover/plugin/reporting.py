@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.explaining import in_one_line
+from pytest_gpudiscover.leasing.cards import card_name
 from pytest_gpudiscover.plugin import report_file
-from pytest_gpudiscover.plugin.discovering import known_report
+from pytest_gpudiscover.plugin.discovering import known_report, session_discovery
 from pytest_gpudiscover.plugin.ledger import Ledger
 from pytest_gpudiscover.plugin.options import given
 from pytest_gpudiscover.plugin.settings import Settings
@@ -20,8 +22,8 @@ from pytest_gpudiscover.text import printable
 
 SCHEMA = 1
 """The version of the report file; it grows only when an existing key changes its meaning."""
-DISCOVERED = "gpudiscover_discovered"
-"""The key of an xdist worker's output for what it has discovered."""
+LEARNED = "gpudiscover_learned"
+"""The key of an xdist worker's output for what it has discovered, and knows to be lost."""
 
 _NAME = "gpudiscover-reporting"
 
@@ -57,10 +59,28 @@ def _properties(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
             yield f"gpu_{key}", round(facts[key], 3)
 
 
-def discovered(config: pytest.Config) -> dict[str, Any] | None:
-    """What this process has discovered, as it stands in the report file; None when it has not."""
-    report = known_report(config)
-    return {"host": platform.node(), **report.to_json()} if report else None
+def learned(config: pytest.Config) -> dict[str, Any]:
+    """What this process has discovered, and knows to be lost since, as both stand in the report file."""
+    if (report := known_report(config)) is None:
+        return {}
+    host = {"host": platform.node()}
+    quarantined = session_discovery(config).quarantined().values()
+    return {
+        "discovery": host | report.to_json(),
+        "lost": [
+            host | _lost(rejection.device, rejection.detail) for rejection in quarantined if rejection.device
+        ],
+    }
+
+
+def _lost(device: DeviceInfo, detail: str) -> dict[str, Any]:
+    return {
+        "library": device.library,
+        "id": device.id,
+        "description": device.description,
+        "card": card_name(device),
+        "detail": detail,
+    }
 
 
 def reporting(config: pytest.Config) -> Reporting:
@@ -86,10 +106,11 @@ class Reporting:
         self._discoveries: list[dict[str, Any]] = []
         self._failure = ""
 
-    def learn(self, discovery: dict[str, Any] | None) -> None:
-        """Add what a process has discovered. The workers of one host share one discovery: it counts once."""
-        if discovery and discovery not in self._discoveries:
-            self._discoveries.append(discovery)
+    def learn(self, known: dict[str, Any]) -> None:
+        """Add what a process knows at its end. Workers of one host share one discovery: it counts once."""
+        if known and known["discovery"] not in self._discoveries:
+            self._discoveries.append(known["discovery"])
+        self._ledger.lost += known.get("lost", [])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather what one phase of a test tells."""
@@ -110,10 +131,10 @@ class Reporting:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report file."""
+        self.learn(learned(self._config))
         path = Settings.of(self._config).report
         if path is None or self._config.option.collectonly:
             return
-        self.learn(discovered(self._config))
         try:
             report_file.write(Path(path), self._document(int(session.exitstatus)))
         except OSError as error:
@@ -129,7 +150,7 @@ class Reporting:
             "discoveries": self._discoveries,
             "tests": self._ledger.tests,
             "devices": [use.to_json() for use in self._ledger.devices()],
-            "quarantined": self._ledger.told("quarantined"),
+            "quarantined": self._ledger.quarantined(),
         }
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -48,9 +48,9 @@ def _distinct(uses: list[DeviceUse]) -> list[str]:
 
 def troubles(ledger: Ledger) -> Iterator[str]:
     """Devices that were lost, and memory that tests left behind, a line each."""
-    for lost in ledger.told("quarantined"):
-        yield f"lost after {lost['test']}: {_place(lost)}: {printable(lost['detail'])}"
-    for left in ledger.told("memory_left"):
+    for lost in ledger.quarantined():
+        yield f"lost: {_place(lost)}: {printable(lost['detail'])}"
+    for left in ledger.memory_left():
         yield f"left behind by {left['test']}: {gibibytes(left['bytes'])} on {_place(left)}"
 
 
