@@ -107,7 +107,23 @@ def test_an_engine_that_was_used_before_is_not_asked_to_discover_again(lab: Lab)
         def test_fixture(gpu_discovery): assert gpu_discovery.rejected
         """
     )
-    lab.run().assert_outcomes(passed=2)
+    lab.run("-q").assert_outcomes(passed=2)
+    assert [call.phase for call in lab.host.calls].count("enumerate") == len(lab.host.document["variant"])
+
+
+def test_what_a_run_knows_outlives_the_worker_that_found_it_out(lab: Lab) -> None:
+    lab.conftest("def pytest_unconfigure(config):\n    open(f'ended-{os.getppid()}', 'w').close()")
+    lab.tests(
+        """
+        @pytest.fixture
+        def late(): until(lambda: os.path.exists(f"ended-{os.getppid()}"))
+
+        def test_early(gpu_lease): pass
+
+        def test_late(late, gpu_lease): pass
+        """
+    )
+    lab.run("-n2").assert_outcomes(passed=2)
     assert [call.phase for call in lab.host.calls].count("enumerate") == len(lab.host.document["variant"])
 
 

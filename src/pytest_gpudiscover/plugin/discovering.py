@@ -100,10 +100,9 @@ class SessionDiscovery:
             InstallationError: discovery cannot run.
         """
         reason = why_not(requirement, self.seen())
-        if not reason:
-            return None
-        own = "; this worker has what it was given for its life (gpudiscover_workers = own)"
-        return reason if self.own is None else f"{reason}{own}"
+        if reason and self.own is not None and len(self.own) < len(self.report().devices):
+            reason += "; this worker has what it was given for its life (gpudiscover_workers = own)"
+        return reason or None
 
     def quarantined(self) -> dict[DeviceID, Rejection]:
         """The devices that the run has found lost since its discovery, and why."""
