@@ -14,6 +14,7 @@ from lessees import enter
 from pytest_gpudiscover.errors import BookError, UnmetLeaseError
 from pytest_gpudiscover.leasing import pages
 from pytest_gpudiscover.leasing.book import Book, Ticket
+from pytest_gpudiscover.leasing.locks import LockFile
 
 
 def tickets(book: Book) -> list[Path]:
@@ -227,6 +228,22 @@ def test_a_ticket_that_cannot_be_removed_holds_nothing_and_suspects_nobody(
     assert book.entries() == []
     assert book.suspects() == {}
     assert tickets(book) == []
+
+
+def test_who_gives_a_card_back_while_somebody_looks_is_not_taken_for_dead(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = enter(book, "A")
+    ticket.grant()
+    lock = LockFile.lock
+
+    def released_meanwhile(file: LockFile, *, shared: bool = False) -> bool:
+        if shared:
+            ticket.release()
+        return lock(file, shared=shared)
+
+    monkeypatch.setattr(LockFile, "lock", released_meanwhile)
+    assert book.suspects() == {}
 
 
 def test_numbers_go_on_where_they_were(book: Book) -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +107,8 @@ class Page:
             with LockFile(lambda: self.folder.open(name, os.O_RDONLY)) as file:
                 # Shared, so that two who look at once do not take each other for the process.
                 dead = file.lock(shared=True)
+                if file.removed():  # given back since it was opened: nobody died
+                    return None
                 entry = _understood(name, file.read())
                 if dead:
                     return _Dead(entry=entry)
@@ -165,14 +167,14 @@ def looked_at(directory: Path) -> Iterator[Page | None]:
         BookError: it cannot be read.
     """
     try:
-        try:
-            with Folder(directory.parent) as above:
-                folder = Folder(directory, within=above)
-            guard = LockFile(lambda: folder.open(_GUARD, os.O_RDONLY))
-        except FileNotFoundError:
-            yield None
-            return
-        with folder, guard:
+        with ExitStack() as stack:
+            try:
+                above = stack.enter_context(Folder(directory.parent))
+                folder = stack.enter_context(Folder(directory, within=above))
+                guard = stack.enter_context(LockFile(lambda: folder.open(_GUARD, os.O_RDONLY)))
+            except FileNotFoundError:
+                yield None
+                return
             _lock(guard, shared=True)
             yield Page(folder, guard)
     except OSError as error:
