@@ -323,6 +323,14 @@ def _hashable(value: Any) -> Any:
     return tuple(_hashable(held) for held in value) if isinstance(value, list | tuple) else value
 
 
+def apart(host: FakeHost) -> FakeHost:
+    """The same machine as it is now, in memory, in a place of its own."""
+    place, document = host._place.copied()  # noqa: SLF001 - it is of this module
+    copied = object.__new__(FakeHost)  # the document was checked when it came to lie there
+    object.__setattr__(copied, "document", document)
+    return _placed(copied, place)
+
+
 def _placed(host: FakeHost, place: Place) -> FakeHost:
     object.__setattr__(host, "_place", place)
     return host

@@ -6,7 +6,6 @@ import copy
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +61,19 @@ class Place:
         place = Place({})
         place.path, place.calls, place.marks = path, [*self.calls], {**self.marks}
         return place
+
+    def copied(self) -> tuple[Place, Mapping[str, Any]]:
+        """A place of the same machine in memory, where nothing was started yet, and what lies there.
+
+        Raises:
+            HostFileError: the file cannot be read any more, or makes no sense.
+        """
+        if self.path is not None:
+            document = self.document()
+            return Place(document), document
+        place = Place(self._document)
+        place._host = self.host()  # nobody changes it: nothing is understood twice
+        return place, self._document
 
     def document(self) -> dict[str, Any]:
         """What lies here now.
@@ -126,8 +138,10 @@ class Place:
         """Join a start in memory and its first answer."""
         if call.answered is not None:
             return call
-        joined = replace(call, answered=answered)
-        self.calls = [joined if other is call else other for other in self.calls]
+        joined = Call(**{**vars(call), "answered": answered})
+        # It is one of the last: the others have ended long ago.
+        n = next(n for n in reversed(range(len(self.calls))) if self.calls[n] is call)
+        self.calls[n] = joined
         return joined
 
     def everything_started(self) -> tuple[Call, ...]:
