@@ -95,6 +95,16 @@ def test_the_header_says_what_is_set(pytester: pytest.Pytester, suite: list[str]
     result.stdout.fnmatch_lines(["gpudiscover: runner fake, host */machine.json, lease-timeout 5, strict"])
 
 
+def test_the_header_names_the_devices_where_they_are_known_by_then(
+    pytester: pytest.Pytester, suite: list[str]
+) -> None:
+    pytester.makepyfile(test_it="def test_plain(): pass")
+    result = pytester.runpytest("--gpudiscover-workers=count", "-n=auto", *suite)
+    result.stdout.fnmatch_lines(
+        ["gpudiscover: runner fake*", "gpudiscover: 2 devices: CUDA NVIDIA L4 *", "created: 2/2 workers"]
+    )
+
+
 @pytest.mark.parametrize("option", ["--no-header", "-q"])
 def test_a_run_that_is_to_be_quiet_has_no_header(
     pytester: pytest.Pytester, suite: list[str], option: str

@@ -34,9 +34,9 @@ def header(config: pytest.Config) -> list[str]:
         key if key == "strict" else f"{key.replace('_', '-')} {printable(text, 120)}"
         for key, text in given(config).items()
     ]
-    report = known_report(config)
-    devices = [f"gpudiscover: {in_one_line(report.devices)}"] if report and report.devices else []
-    return [f"gpudiscover: {', '.join(said)}", *devices]
+    devices = session_discovery(config).seen().devices if known_report(config) else ()
+    named = [f"gpudiscover: {in_one_line(devices)}"] if devices else []
+    return [f"gpudiscover: {', '.join(said)}", *named]
 
 
 def note(report: pytest.TestReport, needs: str | None) -> None:
