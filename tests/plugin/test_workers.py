@@ -144,10 +144,10 @@ def test_a_host_with_too_few_devices_ends_the_run_where_the_controller_cannot_kn
 def test_a_worker_whose_device_is_held_by_others_ends_the_run(lab: Lab) -> None:
     lab.tests(WHO)
     with lab.lease(2):
-        result = lab.run("-n1", OWN, "--gpudiscover-lease-timeout=1.1")
+        result = lab.run("-n1", OWN, "--gpudiscover-lease-timeout=3")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stderr.fnmatch_lines(
-        ["gpudiscover: worker gw0 of pytest-xdist has waited 1 s for 1 device: somebody else *"]
+        ["gpudiscover: worker gw0 of pytest-xdist has waited * s for 1 device: somebody else *"]
     )
     result.stdout.fnmatch_lines(["*gpudiscover: worker gw0 gets no device: *somebody else *holds CUDA*"])
     assert lab.notes == []
