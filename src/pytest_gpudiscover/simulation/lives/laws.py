@@ -14,9 +14,6 @@ from pytest_gpudiscover.devices import DeviceID, DeviceInfo
 from pytest_gpudiscover.reports import Rejection, Report
 from pytest_gpudiscover.simulation.lives.truth import TRUSTED, Truth
 
-Gpus = Mapping[tuple[object, ...], str]
-"""The names of all GPUs that a machine ever had, by what tells them apart (`identity`)."""
-
 
 class BrokenLawError(AssertionError):
     """An engine said what is not so, or left something behind.
@@ -32,11 +29,11 @@ class BrokenLawError(AssertionError):
 
 @dataclass(kw_only=True)
 class Asked:
-    """What is asked of an engine, and what became of the machine meanwhile.
+    """What is asked of an engine, and what becomes of the machine meanwhile.
 
     Attributes:
-        truths: what was true of the machine, at first and after each change.
-        kills: how many runners were killed.
+        truths: what is true of the machine, at first and after each change.
+        kills: how many runners are killed.
     """
 
     truths: list[Truth]
@@ -52,6 +49,13 @@ class Asked:
         """What is true."""
         return self.truths[-1]
 
+    def behind(self, device: DeviceInfo) -> str | None:
+        """The GPU behind a device that was found; None where nobody can say."""
+        if self.undisturbed:
+            return self.now.at(device)
+        known = (truth.known_by(device.id, device.pci_id) for truth in self.truths)
+        return next((gpu for gpu in known if gpu), None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
@@ -60,7 +64,7 @@ class Known:
     Attributes:
         bootstrapped: the devices as the bootstrap has found them.
         devices: the same with what refreshes have found since.
-        gpus: the GPU behind each, by name.
+        gpus: the GPU behind each, by name; one is missing where nobody can say.
         truth: what was true of the machine then; None when it was changed meanwhile.
     """
 
@@ -71,17 +75,7 @@ class Known:
 
     def moved(self, variant: str, truth: Truth) -> bool:
         """Whether a variant may list other GPUs than then, so that positions mean others."""
-        return self.truth is None or truth.listings[variant] != self.truth.listings[variant]
-
-
-def identity(id: str, pci_id: str) -> tuple[object, ...]:  # noqa: A002 - it is one
-    """What tells a GPU from all others that a machine ever had: its PCI address, else its UUID.
-
-    Libraries write both in their own ways.
-    """
-    if pci_id:
-        return tuple(int(part, 16) for part in pci_id.replace(".", ":").split(":"))
-    return (id.removeprefix("GPU-"),)
+        return self.truth is None or truth.listings.get(variant) != self.truth.listings.get(variant)
 
 
 def well_formed(report: Report) -> Iterator[str]:
@@ -101,27 +95,27 @@ def well_formed(report: Report) -> Iterator[str]:
             yield f"no word on why {rejection.variant!r} {rejection.id} was rejected"
 
 
-def of_bootstrap(asked: Asked, report: Report, gpus: Gpus) -> Iterator[str]:
+def of_bootstrap(asked: Asked, report: Report) -> Iterator[str]:
     """Each GPU that works is found, once, through the right library; nothing else is; figures are true.
 
     Where the machine was changed meanwhile, whatever is found was there. Where a runner was killed, what is
     found works, and what works may be missing.
     """
-    found = [(behind(device, gpus), device) for device in report.devices]
-    if not asked.undisturbed:
-        for gpu, device in found:
-            if gpu is None or not any(truth.has(gpu) for truth in asked.truths):
-                yield f"{device.library} {device.id} was found and was never there"
-        return
     truth, working = asked.now, set(asked.now.usable())
+    found = [(asked.behind(device), device) for device in report.devices]
     for gpu, device in found:
-        if (gpu, device.library, device.variant) not in working:
+        if gpu is None:
+            if asked.undisturbed or device.pci_id:
+                yield f"{device.library} {device.id} was found and was never there"
+        elif asked.undisturbed and (gpu, device.library, device.variant) not in working:
             yield f"{device.library} {device.id} does not work with {device.variant!r}, and was found"
-        elif gpu and device.free_memory != truth.free_memory(gpu, device.library):
+        elif asked.undisturbed and device.free_memory != truth.free_memory(gpu, device.library):
             yield f"{device.library} {device.id} has not {device.free_memory} bytes free"
     expected, counted = truth.expected(), Counter((gpu, device.library) for gpu, device in found)
-    if asked.kills:
-        yield from (f"{gpu} was found {n} times by {lib}" for (gpu, lib), n in counted.items() if n > 1)
+    if asked.kills or not asked.undisturbed:
+        yield from (
+            f"{gpu} was found {n} times by {lib}" for (gpu, lib), n in counted.items() if gpu and n > 1
+        )
     elif expected != counted:
         yield f"expected {_in_words(expected)}; found {_in_words(counted)}"
     else:
@@ -144,39 +138,54 @@ def of_refresh(asked: Asked, known: Known, devices: Sequence[DeviceInfo]) -> Ite
         yield f"a refresh has made {after} of {before}"
         return
     for old, new in zip(known.devices, devices, strict=True):
-        gpu = known.gpus[old.device_id]
-        if new.stale:
-            if new.free_memory != old.free_memory:
-                yield f"{gpu} is stale, with {new.free_memory} bytes free instead of {old.free_memory}"
-            if not excused(asked, known, old):
-                yield f"{gpu} is stale for no reason"
-        else:
-            yield from _true_figure(asked, gpu, new.library, new.free_memory)
+        if not new.stale:
+            yield from _true_figure(asked, known, old, new.free_memory)
+        elif new.free_memory != old.free_memory:
+            yield f"{old.id} is stale, with {new.free_memory} bytes free instead of {old.free_memory}"
+        elif not excused(asked, known, old):
+            yield f"{old.id} is stale for no reason"
 
 
 def of_free_memory(asked: Asked, known: Known, figures: Mapping[DeviceID, int]) -> Iterator[str]:
     """A figure is the true one of that very GPU; it is missing only for a reason."""
     for device in known.devices:
-        gpu = known.gpus[device.device_id]
         if device.device_id in figures:
-            yield from _true_figure(asked, gpu, device.library, figures[device.device_id])
+            yield from _true_figure(asked, known, device, figures[device.device_id])
         elif not excused(asked, known, device):
-            yield f"the free memory of {gpu} is not told for no reason"
+            yield f"the free memory of {device.id} is not told for no reason"
 
 
-def _true_figure(asked: Asked, gpu: str, library: str, told: int) -> Iterator[str]:
-    true = {truth.free_memory(gpu, library) for truth in asked.truths if truth.has(gpu)}
+def _true_figure(asked: Asked, known: Known, device: DeviceInfo, told: int) -> Iterator[str]:
+    gpu = known.gpus.get(device.device_id)
+    if gpu is None:
+        return
+    true = {
+        truth.free_memory(each, device.library)
+        for truth in asked.truths
+        for each in {gpu, *_indistinguishable(truth, known, device)}
+        if truth.has(each)
+    }
     if told not in true:
         yield f"{gpu} has {told} bytes free by what is told, and {true or 'is not there'} in truth"
 
 
+def _indistinguishable(truth: Truth, known: Known, device: DeviceInfo) -> Iterator[str]:
+    """The GPUs that may stand where this device stood, and are like it in all that their library tells."""
+    if not device.id.isdigit() or not known.moved(device.variant, truth):
+        return
+    for gpu in truth.listings[device.variant]:
+        figures = truth.gpu(gpu)
+        same = (device.description, device.total_memory) == (figures["description"], figures["total_memory"])
+        if same and not (device.pci_id and figures["pci_id"]):
+            yield gpu
+
+
 def excused(asked: Asked, known: Known, device: DeviceInfo) -> bool:
     """Whether something is there that may keep a refresh from a device."""
-    gpu = known.gpus[device.device_id]
     return bool(asked.kills) or any(
         known.moved(device.variant, truth)
         or not truth.answers("refresh", device.variant)
-        or truth.strikes("vanish", "refresh", device.variant, gpu)
+        or truth.strikes("vanish", "refresh", device.variant, known.gpus.get(device.device_id))
         or truth.hangs("refresh")  # all probes share one time
         for truth in asked.truths
     )
@@ -186,19 +195,14 @@ def of_verification(
     asked: Asked, known: Known, device: DeviceInfo, rejection: Rejection | None
 ) -> Iterator[str]:
     """A device is well exactly if its GPU is there and works."""
-    if not asked.undisturbed or device.library == TRUSTED:
+    gpu, truth = known.gpus.get(device.device_id), asked.now
+    if gpu is None or not asked.undisturbed or device.library == TRUSTED:
         return
-    gpu, truth = known.gpus[device.device_id], asked.now
     works = gpu in truth.listings[device.variant] and truth.passes(device.variant, gpu)
     if rejection is None and not works:
         yield f"{gpu} was verified, and does not work with {device.variant!r}"
     if rejection and works and not asked.kills and not known.moved(device.variant, truth):
         yield f"{gpu} works with {device.variant!r}, and was rejected: {rejection.detail}"
-
-
-def behind(device: DeviceInfo, gpus: Gpus) -> str | None:
-    """The GPU behind a device; None when there was never one like that."""
-    return gpus.get(identity(device.id, device.pci_id))
 
 
 def _in_words(found: Counter[Any]) -> str:

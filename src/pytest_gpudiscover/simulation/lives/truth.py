@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fake_runner.faults import VOCABULARY
+from fake_runner.hosts import derived_uuid
+from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.simulation.hosts import FakeHost, apart
 from pytest_gpudiscover.simulation.simulating import AVAILABLE_MEMORY
 
@@ -70,6 +72,23 @@ class Truth:
     def has(self, name: str) -> bool:
         """Whether there is a GPU of this name."""
         return any(table["name"] == name for table in self.document["gpu"])
+
+    def at(self, device: DeviceInfo) -> str | None:
+        """The GPU behind a device that was found on this machine; None when there is none.
+
+        The library's own name for it (`CUDA0`), which no rule looks at, ends with its place.
+        """
+        listed = self.listings.get(device.variant, ())
+        place = device.name.removeprefix(device.library)
+        return listed[int(place)] if place.isdigit() and int(place) < len(listed) else None
+
+    def known_by(self, id: str, pci_id: str) -> str | None:  # noqa: A002 - it is one
+        """The GPU with this PCI id, or where that is missing, with this UUID."""
+        for table in self.document["gpu"]:
+            uuid = not id.isdigit() and derived_uuid(table["name"]).endswith(id)
+            if table["pci_id"] == pci_id and (pci_id or uuid):
+                return str(table["name"])
+        return None
 
     def strikes(self, name: str, phase: str, variant: str, gpu: str | None = None) -> bool:
         """Whether a fault of this name strikes the probes of a variant in a phase.

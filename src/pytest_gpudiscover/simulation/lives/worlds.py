@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from fake_runner.faults import VOCABULARY
-from fake_runner.hosts import derived_uuid
 from pytest_gpudiscover import archive
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.simulation.lives import laws
-from pytest_gpudiscover.simulation.lives.laws import Asked, BrokenLawError, Known, identity
+from pytest_gpudiscover.simulation.lives.laws import Asked, BrokenLawError, Known
 from pytest_gpudiscover.simulation.lives.settings import Setting
 from pytest_gpudiscover.simulation.lives.truth import OF_DEVICE, Truth
 from pytest_gpudiscover.simulation.profiles import PROFILES
@@ -42,7 +41,7 @@ class World:
         self._setting = setting
         self._discovery = setting.discovery()
         self._calls: dict[asyncio.Task[None], Asked] = {}
-        self._cards: dict[tuple[object, ...], str] = {}
+        self._plugged = 0
         self._known: Known | None = None
         self._clock = setting.loop.time()
 
@@ -68,14 +67,12 @@ class World:
     def plug(self, card: str) -> None:
         """Put a card in: a name of `PROFILES`, with ` hidden` behind it for one without a PCI id."""
         if len(self._truth.document["gpu"]) < MOST_GPUS:
-            number = len(self._cards) + 1
+            self._plugged = number = self._plugged + 1
             name, pci_id = f"card{number}", "" if card.endswith(HIDDEN) else f"0000:{number:02x}:00.0"
             kind = card.removesuffix(HIDDEN)
             # No two have as much free memory: who tells another's figure is found out.
             free = PROFILES[kind].memory - number * 2**20
             self._setting.host.plug(kind, name=name, pci_id=pci_id, free_memory=free)
-            # Neither Metal nor a Jetson board has an address, whatever is asked for.
-            self._cards[identity(derived_uuid(name), self._truth.gpu(name)["pci_id"])] = name
             self._changed()
 
     def unplug(self, number: int) -> None:
@@ -209,11 +206,11 @@ class World:
             _hold(laws.of_refresh(asked, self._known, devices))
             self._known = replace(self._known, devices=devices)
         else:
-            _hold(laws.of_bootstrap(asked, self._discovery.report, self._cards))
+            _hold(laws.of_bootstrap(asked, self._discovery.report))
             self._known = Known(
                 bootstrapped=devices,
                 devices=devices,
-                gpus={device.device_id: laws.behind(device, self._cards) or "" for device in devices},
+                gpus={device.device_id: gpu for device in devices if (gpu := asked.behind(device))},
                 truth=asked.now if asked.undisturbed else None,
             )
 
