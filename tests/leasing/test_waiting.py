@@ -191,6 +191,7 @@ def test_whatever_interrupts_the_wait_leaves_no_ticket(book: Book, error: type[B
         with pytest.raises(error):
             taken(book, CARDS[:1], clock=Clock({1.0: interrupt}))
         assert [entry.number for entry in book.entries()] == [holder.number]
+        assert len([*book.directory.glob("*.json")]) == 1
 
 
 def test_a_card_that_breaks_while_we_wait_is_no_longer_waited_for(book: Book) -> None:

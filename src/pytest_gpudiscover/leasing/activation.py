@@ -63,7 +63,7 @@ def deactivate(owner: object) -> None:
     """Put the environment back as it was; nothing happens when this owner is not active."""
     if owner is None or _process.owner is not owner:
         return
-    if _initialised() and _process.settled is None:
+    if _initialised():
         _process.settled = _process.active
     for name, value in _process.earlier.items():
         if value is None:
