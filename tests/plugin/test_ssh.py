@@ -176,7 +176,7 @@ def test_gpus(gpu_devices, gpu_lease):
 
 ON_TWO_L4 = """
 import fcntl
-import os
+import time
 from pathlib import Path
 
 import pytest
@@ -191,11 +191,12 @@ def test_lease(gpu_lease, number):
     # Both workers are started in the same directory.
     with Path("both").open("w") as both:
         fcntl.flock(both, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.1)  # a kernel
 """
 """Twelve tests for the other host, six of which must not run at the same time."""
 
 
-def test_two_workers_on_another_host_discover_once_there(
+def test_two_workers_on_another_host_discover_once_and_hold_leases_there(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, other_host: OtherHost
 ) -> None:
     suite(other_host, ON_TWO_L4)
