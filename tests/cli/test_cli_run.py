@@ -113,9 +113,24 @@ def test_the_environment_is_ours_and_the_masks_of_the_lease(
         "run", "--gpus", "2", *acting_out(THREE_CARDS), "--", "env", "-0", CUDA_VISIBLE_DEVICES="2,0"
     )
     shown = dict(entry.split("=", 1) for entry in done.stdout.rstrip("\0").split("\0"))
-    mask = shown.pop("CUDA_VISIBLE_DEVICES")
+    mask, held = shown.pop("CUDA_VISIBLE_DEVICES"), shown.pop("GPUDISCOVER_HELD")
     assert shown == clean_environment
+    assert held.startswith("1:/")
     assert sorted(mask.split(",")) == ["GPU-a", "GPU-c"]
+
+
+def test_the_processes_of_the_command_lease_its_gpus_from_each_other_and_others_still_wait(
+    gpudiscover: Command, running: Callable[..., Running], acting_out: ActOut
+) -> None:
+    options = acting_out(ONE_CARD)
+    inner = [sys.executable, "-m", "pytest_gpudiscover.cli", "run", "--wait", "0", *options, "--"]
+    once = shlex.join([*inner, "echo", "held"])
+    assert gpudiscover("run", *options, "--", "sh", "-c", once).stdout == "held\n"
+    outer = running(*options, "--", *inner, *HOLD)
+    # The command within the command holds it, and whoever is outside waits for both.
+    assert outer.hears() == "started\n"
+    assert gpudiscover("run", "--wait", "0", *options, "--", "true").returncode == 124
+    outer.ends()
 
 
 def test_the_command_sees_the_devices_of_its_lease_and_no_others(

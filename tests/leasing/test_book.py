@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -293,3 +294,22 @@ def test_whoever_reads_the_files_himself_finds_plain_json(book: Book) -> None:
     (file,) = tickets(book)
     assert json.loads(file.read_text(encoding="utf-8"))["holder"]["purpose"] == "test_x"
     ticket.release()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no program replaces another there")
+def test_a_command_shares_out_what_was_left_to_it_and_nobody_else_gets_a_part(book: Book) -> None:
+    outer = enter(book, "A")
+    outer.grant()
+    inside = Book(book.directory, inherited=[outer.number])
+    early = enter(inside, "A")
+    assert early.grant() == ()  # the outer one still holds it for itself
+    early.release()
+    outer.pass_on()
+    first, second, stranger = enter(inside, "A"), enter(inside, "A"), enter(book, "A")
+    assert first.grant() == ("A",)
+    assert (second.grant(), stranger.grant()) == ((), ())
+    assert [entry.number for entry in second.in_the_way()] == [first.number]
+    first.release()
+    assert (second.grant(), stranger.grant()) == (("A",), ())
+    for ticket in (second, stranger, outer):
+        ticket.release()

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_gpudiscover import NativeInstallation, OllamaInstallation
 from pytest_gpudiscover.leasing.book import book_for, holder_here, machine_of
+from pytest_gpudiscover.leasing.machines import handed_down, inherited_tickets
 from pytest_gpudiscover.simulation import FakeHost
 
 
@@ -67,3 +68,20 @@ def test_a_holder_is_this_process() -> None:
 def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 987654)
     assert holder_here("").user == "987654"
+
+
+def test_a_command_knows_the_tickets_that_were_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in handed_down(tmp_path / "book:1", [7, 12]).items():
+        monkeypatch.setenv(name, value)
+    assert inherited_tickets(tmp_path / "book:1") == {7, 12}
+    assert inherited_tickets(tmp_path / "another") == frozenset()
+
+
+@pytest.mark.parametrize("numbers", ["", "7,", "-1", "x", "7 8", "9" * 5000])
+def test_what_names_no_tickets_is_no_inheritance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbers: str
+) -> None:
+    monkeypatch.setenv("GPUDISCOVER_HELD", f"{numbers}:{tmp_path}")
+    assert inherited_tickets(tmp_path) == frozenset()

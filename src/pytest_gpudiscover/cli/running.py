@@ -39,8 +39,8 @@ def hold_and_run(options: Options) -> int:
         if reasons := why_not(options.requirement, report):
             return _given_up(reasons, NOT_MET)
         with _lease(options, report) as lease:
-            lease.ticket.pass_on()
-            return start(options.program, given_environment() | lease.env)
+            inherited = lease.ticket.pass_on()
+            return start(options.program, given_environment() | lease.env | inherited)
     except StartError as error:
         return _given_up(str(error), error.status)
     except UnmetLeaseError as error:

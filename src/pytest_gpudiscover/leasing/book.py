@@ -15,7 +15,13 @@ from pytest_gpudiscover.errors import BookError, UnmetLeaseError
 from pytest_gpudiscover.leasing import pages, suspicion
 from pytest_gpudiscover.leasing.arbitration import Wish, arbitrate
 from pytest_gpudiscover.leasing.locks import LockFile
-from pytest_gpudiscover.leasing.machines import directory_of, holder_here, machine_of
+from pytest_gpudiscover.leasing.machines import (
+    directory_of,
+    handed_down,
+    holder_here,
+    inherited_tickets,
+    machine_of,
+)
 from pytest_gpudiscover.leasing.tickets import Entry, Holder, dumps
 
 __all__ = ["Book", "Entry", "Holder", "Ticket", "book_for", "holder_here", "machine_of"]
@@ -32,7 +38,8 @@ def book_for(machine: str, directory: Path | None = None) -> Book:
         directory: where the books are; None: where GPUDISCOVER_LEASES says, else in the same place for all
             users: `/tmp/gpudiscover-leases`, on Windows `gpudiscover-leases` in %PROGRAMDATA%.
     """
-    return Book(directory_of(directory) / machine)
+    place = directory_of(directory) / machine
+    return Book(place, inherited_tickets(place))
 
 
 class Book:
@@ -40,10 +47,17 @@ class Book:
 
     Attributes:
         directory: where it lies. It and the directory above it are made when needed, for all users.
+        inherited: the numbers of the tickets that were left to the command this process belongs to: what
+            those hold, its processes share out among each other.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, inherited: Collection[int] = ()) -> None:
         self.directory = directory
+        self.inherited = frozenset(inherited)
+
+    def is_ours(self, entry: Entry) -> bool:
+        """Whether what a ticket holds is for us to share out."""
+        return entry.passed_on and entry.number in self.inherited
 
     def entries(self) -> list[Entry]:
         """Whoever holds and whoever waits, in the order of their tickets; nothing is changed by looking.
@@ -172,7 +186,11 @@ class Ticket:
             BookError: the directory cannot be read.
         """
         wanted = {*self._entry.wish.cards}
-        others = [entry for entry in self._book.entries() if entry.number != self.number]
+        others = [
+            entry
+            for entry in self._book.entries()
+            if entry.number != self.number and not self._book.is_ours(entry)
+        ]
         holding = [entry for entry in others if wanted & {*entry.cards}]
         before = [entry for entry in others if not entry.cards and entry.number < self.number]
         return holding + [entry for entry in before if wanted & {*entry.wish.cards}]
@@ -193,10 +211,13 @@ class Ticket:
             # Windows removes no file that is open.
             self._remove()
 
-    def pass_on(self) -> None:
+    def pass_on(self) -> dict[str, str]:
         """Leave the cards to the program that replaces this one, and to all that it starts.
 
         They are free when the last of those is gone. For POSIX; elsewhere no program replaces another.
+
+        Returns:
+            what its environment must have in addition, so that those can lease the cards from each other.
 
         Raises:
             BookError: it cannot be written down.
@@ -204,6 +225,7 @@ class Ticket:
         with pages.opened(self._book.directory):
             self._note(replace(self._entry, passed_on=True))
         self._file.pass_on()
+        return handed_down(self._book.directory, self._book.inherited | {self.number})
 
     def _narrowed(self, without: Collection[str]) -> Wish:
         """The wish without some cards.
@@ -225,7 +247,9 @@ class Ticket:
         """What arbitration gives this ticket among those of others."""
         silent_since = time.time() - _SILENT
         others = [ticket for ticket in tickets if ticket.name != self._name]
-        holding = [ticket.entry for ticket in others if ticket.entry.cards]
+        holding = [
+            ticket.entry for ticket in others if ticket.entry.cards and not self._book.is_ours(ticket.entry)
+        ]
         # Somebody who was stopped takes nothing: what he waits for would lie idle.
         waiting = [
             ticket.entry

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import platform
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 VARIABLE = "GPUDISCOVER_LEASES"
 """Names the directory of the books."""
+
+INHERITED = "GPUDISCOVER_HELD"
+"""Tells a command which tickets were left to it: their numbers, and behind a colon the book they are in."""
 
 _NAME = "gpudiscover-leases"
 _REAL = "this-machine"
@@ -52,6 +57,19 @@ def directory_of(given: Path | None) -> Path:
         return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / _NAME
     # Not TMPDIR: that may be another for each user, or each job.
     return Path("/tmp") / _NAME  # noqa: S108 - nobody's links are followed there, and nobody's files trusted
+
+
+def handed_down(book: Path, tickets: Iterable[int]) -> dict[str, str]:
+    """What tells a command that these tickets were left to it."""
+    return {INHERITED: f"{','.join(map(str, sorted(tickets)))}:{book}"}
+
+
+def inherited_tickets(book: Path) -> frozenset[int]:
+    """The numbers of the tickets in a book that were left to the command this process belongs to."""
+    numbers, _, place = os.environ.get(INHERITED, "").partition(":")
+    if place != str(book) or not re.fullmatch(r"[0-9]{1,20}(,[0-9]{1,20})*", numbers, re.ASCII):
+        return frozenset()
+    return frozenset(map(int, numbers.split(",")))
 
 
 def holder_here(purpose: str, run: str = "") -> Holder:
