@@ -74,7 +74,12 @@ def test_a_command_prints_what_its_readme_shows(command: Command, copied: Path) 
         [sys.executable, *programs[program], *arguments],
         cwd=copied,
         # The examples do not use it, and pytest-asyncio warns where it is installed and not set up.
-        env={**os.environ, "PYTEST_ADDOPTS": "-p no:asyncio", "COLUMNS": "80"},
+        env={
+            **os.environ,
+            "COLUMNS": "80",
+            "GPUDISCOVER_LEASES": str(copied.parent / "leases"),
+            "PYTEST_ADDOPTS": "-p no:asyncio",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
