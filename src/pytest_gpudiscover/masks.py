@@ -27,6 +27,7 @@ VARIABLES = (CUDA, ROCR, HIP, VULKAN)
 _MAX_DIGITS = 9
 """No driver counts further; Python refuses to convert numbers of more than some thousand digits."""
 
+_LEADING_NUMBER = re.compile(rf"\+?([0-9]{{1,{_MAX_DIGITS}}})(?![0-9])", re.ASCII)
 _C_NUMBER = re.compile(
     r"\+?(?:0x([0-9a-f]{1,15})|(0[0-7]{0,20})|([1-9][0-9]{0,18}))", re.ASCII | re.IGNORECASE
 )
@@ -159,14 +160,19 @@ def show_only(
 
 
 def _cuda_entries(value: str | None) -> tuple[str, ...] | None:
-    """CUDA takes numbers and UUIDs; the first other entry ends the list."""
+    """CUDA takes numbers and UUIDs; the first other entry ends the list.
+
+    What only begins with a number counts as that number, as C reads it. A driver that sees no entry there
+    ends its list before it, and then shows nothing in its place.
+    """
     if value is None:
         return None
     entries: list[str] = []
     for entry in (part.strip() for part in value.split(",")):
-        if not _is_position(entry) and not entry.startswith(("GPU-", "MIG-")):
+        number = _LEADING_NUMBER.match(entry)
+        if number is None and not entry.startswith(("GPU-", "MIG-")):
             break
-        entries.append(entry)
+        entries.append(number[1] if number else entry)
     return tuple(entries)
 
 
@@ -246,12 +252,15 @@ def _without_repeats(entries: tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 
 def _vulkan_entries(value: str | None) -> tuple[str, ...] | None:
-    """Ggml takes numbers between commas or blanks; what is no number ends the list."""
+    """Ggml takes numbers between commas or blanks; what is no number, or more than one, ends the list."""
     if value is None:
         return None
     entries: list[str] = []
     for entry in value.replace(",", " ").split():
-        if not _is_position(entry):
+        number = _LEADING_NUMBER.match(entry)
+        if number is None:
             break
-        entries.append(str(int(entry)))
+        entries.append(str(int(number[1])))
+        if number.end() < len(entry):
+            break
     return tuple(entries)

@@ -87,6 +87,8 @@ def test_vulkan_is_masked_by_its_raw_position_and_never_by_a_uuid() -> None:
         ("1,,0", ("1",)),
         ("1,\u0663", ("1",)),
         ("1," + "9" * 5000, ("1",)),
+        ("GPU-a,0;1,+3,2x", ("GPU-a", "0", "3", "2")),
+        ("+-1", ()),
     ],
 )
 def test_cudas_mask_ends_at_the_first_invalid_entry(value: str, expected: tuple[str, ...]) -> None:
@@ -155,6 +157,7 @@ def test_without_a_mask_of_the_user_nothing_is_composed() -> None:
         ("-1", ()),
         ("1,x,0", ("1",)),
         ("01", ("1",)),
+        ("+2,1x,0", ("2", "1")),
     ],
 )
 def test_vulkans_mask_holds_raw_positions(value: str, expected: tuple[str, ...]) -> None:
