@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_gpudiscover import Report
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.strategies import MASKED, Truth, hosts
-from truths import COMPUTE, found, tell
+from truths import COMPUTE, chances, found, tell
 
 machines = hosts(vendors=["NVIDIA", "AMD", "Intel"])
 """Metal devices are trusted, and never verified: nothing that fails deep fails there."""
@@ -22,8 +22,6 @@ FAIL_AT_ONCE = (
     *("die_mid_response", "redirect", "bad_chunk"),
 )
 """Ways in which a runner fails that take no time."""
-
-randoms = st.randoms(use_true_random=False)
 
 
 def served(host: FakeHost, report: Report) -> list[tuple[Any, ...]]:
@@ -95,7 +93,7 @@ def test_every_gpu_that_some_library_lists_is_served_once_as_far_as_they_tell(ho
     assert len({device.device_id for device in report.devices}) == len(report.devices)
 
 
-@given(machines, randoms, st.sampled_from(FAIL_AT_ONCE), st.sampled_from(["enumerate", "verify"]))
+@given(machines, chances, st.sampled_from(FAIL_AT_ONCE), st.sampled_from(["enumerate", "verify"]))
 def test_a_variant_that_only_fails_never_changes_what_is_healthy(
     host: FakeHost, random: Random, fault: str, phase: str
 ) -> None:
@@ -106,7 +104,7 @@ def test_a_variant_that_only_fails_never_changes_what_is_healthy(
         assert found(worse).devices == found(host).devices
 
 
-@given(machines, randoms)
+@given(machines, chances)
 def test_a_device_that_only_fails_never_changes_what_is_healthy(host: FakeHost, random: Random) -> None:
     """Would have caught: a mask that counts the broken card's neighbours, or a twin taken for it."""
     if host.document["gpu"]:
@@ -120,7 +118,7 @@ def test_how_many_runners_may_be_alive_at_once_has_no_effect(host: FakeHost, lim
     assert found(host, max_parallel=limit).devices == found(host).devices
 
 
-@given(machines, randoms)
+@given(machines, chances)
 def test_the_order_of_variants_has_no_effect(host: FakeHost, random: Random) -> None:
     """Caught in the reference: it walks a map, in another order each time."""
     variants = list(host.document["variant"].items())
@@ -130,7 +128,7 @@ def test_the_order_of_variants_has_no_effect(host: FakeHost, random: Random) -> 
 
 @given(
     hosts(vendors=["NVIDIA", "AMD", "Intel"], lossy=["odd_pci_ids", "no_pci_ids", "numbers", "no_flags"]),
-    randoms,
+    chances,
 )
 def test_the_order_in_which_cards_are_listed_decides_on_none_of_them(host: FakeHost, random: Random) -> None:
     """Would have caught: a device whose place in the list decides whether it is kept."""

@@ -15,7 +15,7 @@ from pytest_gpudiscover.reports import Phase, Reason
 from pytest_gpudiscover.selection import without_duplicates
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.strategies import Listed, Truth, devices, hosts
-from truths import COMPUTE, tell
+from truths import COMPUTE, chances, tell
 
 machines = hosts(max_variants=1)
 """With one variant of each library there is no overlap: a GPU is listed once by each library."""
@@ -67,7 +67,7 @@ def test_twins_and_slices_survive_as_they_are_no_duplicates(host: FakeHost) -> N
         assert survivors(alone) == alone
 
 
-@given(machines, st.randoms(use_true_random=False))
+@given(machines, chances)
 def test_the_order_of_the_listing_decides_on_no_gpu_among_duplicates(host: FakeHost, random: Random) -> None:
     """Would have caught: comparing a device with its neighbour only."""
     listed = list(Truth.of(host).listed)
@@ -81,7 +81,7 @@ def test_the_order_of_the_listing_decides_on_no_gpu_among_duplicates(host: FakeH
     assert served(survivors(listed)) == served(before)
 
 
-@given(machines, st.randoms(use_true_random=False))
+@given(machines, chances)
 def test_cuda_and_rocm_win_over_their_duplicates_in_any_order(host: FakeHost, random: Random) -> None:
     """Would have caught: the first of two libraries winning."""
     listed = list(Truth.of(host).listed)

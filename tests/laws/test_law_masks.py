@@ -16,8 +16,8 @@ from pytest_gpudiscover.strategies import Masks, Truth, hosts, masks
 from pytest_gpudiscover.surroundings import Surroundings
 from truths import found, shown_by, some, surroundings, tell
 
-masked = hosts().flatmap(lambda host: st.tuples(st.just(host), masks(host)))
-understood = hosts().flatmap(lambda host: st.tuples(st.just(host), masks(host, garbage=False)))
+masked = hosts(min_gpus=2).flatmap(lambda host: st.tuples(st.just(host), masks(host)))
+understood = hosts(min_gpus=2).flatmap(lambda host: st.tuples(st.just(host), masks(host, garbage=False)))
 
 
 @given(understood)

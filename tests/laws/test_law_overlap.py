@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_gpudiscover.selection import POLICIES, Policy, overlapping
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.strategies import Supported, Truth, hosts, supported_maps
-from truths import tell
+from truths import chances, tell
 
 policies = st.sampled_from(POLICIES)
 one_library = supported_maps(max_libraries=1)
@@ -69,7 +69,7 @@ def test_no_overlap_policy_loses_a_device(supported: Supported, policy: Policy) 
     assert {(library, device) for library, _, device in kept(supported, policy)} == devices_of(supported)
 
 
-@given(one_library, st.randoms(use_true_random=False))
+@given(one_library, chances)
 def test_the_newest_variant_that_covers_all_takes_all_of_an_overlap(
     supported: Supported, random: Random
 ) -> None:
@@ -113,7 +113,7 @@ def shuffled(random: Random, items: Mapping[str, _Item]) -> dict[str, _Item]:
     return dict(random.sample(list(items.items()), len(items)))
 
 
-@given(supported_maps(), policies, st.randoms(use_true_random=False))
+@given(supported_maps(), policies, chances)
 def test_the_order_of_the_input_has_no_effect_on_an_overlap(
     supported: Supported, policy: Policy, random: Random
 ) -> None:

@@ -16,10 +16,9 @@ from pytest_gpudiscover.selection import renumbered
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.strategies import Fault, Truth, devices, faults, hosts
 from pytest_gpudiscover.wire import Answer
-from truths import SYSTEM_MEMORY, surroundings, tell
+from truths import SYSTEM_MEMORY, chances, surroundings, tell
 
 MIB = 1 << 20
-randoms = st.randoms(use_true_random=False)
 whole_views = hosts(lossy=["odd_pci_ids", "numbers", "reordered"])
 """Machines of which every entry says by a PCI id or a UUID which GPU it is, unless there is only one."""
 lists = st.lists(devices(), max_size=5, unique_by=lambda device: device.device_id)
@@ -89,7 +88,7 @@ def test_what_a_refresh_cannot_update_keeps_its_old_figure_and_is_stale(case: tu
         assert after == replace(before, free_memory=now, stale=after.stale)
 
 
-@given(whole_views, randoms)
+@given(whole_views, chances)
 def test_a_refresh_gives_nothing_of_a_stranger_to_anybody(host: FakeHost, random: Random) -> None:
     """Caught in the reference: its unmasked answers are matched by number, to whoever has it now."""
     for variant in host.document["variant"]:

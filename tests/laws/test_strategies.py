@@ -118,17 +118,11 @@ def test_a_machine_with_faults_has_some_and_they_are_those_that_were_asked_for()
 def test_two_cards_shrink_to_two_plain_cards_of_one_kind() -> None:
     host = shrunk(strategies.hosts(), lambda host: len(cards(host)) == 2)
     (kind,) = {card["profile"] for card in cards(host)}
+    free = Truth.of(host).gpus[0].free_memory >> 20
     assert cards(host) == [
-        {"name": "gpu0", "profile": kind, "pci_id": "0000:01:00.0", "free_memory": "1 MiB"},
-        {"name": "gpu1", "profile": kind, "pci_id": "0000:02:00.0", "free_memory": "2 MiB"},
+        {"name": "gpu0", "profile": kind, "pci_id": "0000:01:00.0", "free_memory": f"{free} MiB"},
+        {"name": "gpu1", "profile": kind, "pci_id": "0000:02:00.0", "free_memory": f"{free + 1} MiB"},
     ]
-
-
-def test_twins_without_pci_ids_shrink_to_one_variant_that_lists_two_cards() -> None:
-    host = shrunk(strategies.hosts(), lambda host: SHAPES["twins without PCI ids"](host, Truth.of(host)))
-    (view,) = (view for view in host.document["variant"].values() if view["devices"])
-    nameless = [{"gpu": "gpu0", "pci_id": ""}, {"gpu": "gpu1", "pci_id": ""}]
-    assert (len(cards(host)), view["devices"]) == (2, nameless)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
+from random import Random
 from typing import Any
 
 from hypothesis import event, settings
+from hypothesis import strategies as st
 
 from pytest_gpudiscover import DeviceInfo, Discovery, Report
 from pytest_gpudiscover.masks import UserMasks, show_only
@@ -20,6 +22,9 @@ SYSTEM_MEMORY = 7
 
 COMPUTE = ("CUDA", "ROCm")
 """The libraries that win over the others."""
+
+chances: st.SearchStrategy[Random] = st.builds(Random, st.integers(0, 999))
+"""Chance that is drawn as one seed: quicker than a choice of Hypothesis for each turn, and as repeatable."""
 
 
 def some(share: float) -> settings:
@@ -66,7 +71,8 @@ def _without_address(truth: Truth) -> list[Listed]:
 
 def _are_twins(one: Listed, other: Listed) -> bool:
     mine, theirs = one.device, other.device
-    return (mine.variant, mine.description) == (theirs.variant, theirs.description)
+    alike = (mine.variant, mine.description) == (theirs.variant, theirs.description)
+    return alike and one.gpu.card != other.gpu.card
 
 
 SHAPES: dict[str, Callable[[FakeHost, Truth], bool]] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import combinations
-from math import factorial
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -14,23 +13,32 @@ _Item = TypeVar("_Item")
 
 
 @cache
-def subsets(names: tuple[str, ...], *, most: int | None = None) -> st.SearchStrategy[tuple[str, ...]]:
-    """Some of the names, in their order: each of all ways is drawn as often, and one name is the simplest.
+def subsets(
+    names: tuple[str, ...], *, most: int | None = None, simplest: int = 0
+) -> st.SearchStrategy[tuple[str, ...]]:
+    """Some of the names, in their order: so many of them are the simplest, and all ways are drawn as often.
 
     A list of unique elements would mostly be empty or full.
     """
-    counts = [count for count in (1, 0, *range(2, len(names) + 1)) if most is None or count <= most]
+    counts = sorted(range(len(names) + 1), key=lambda count: (count != simplest, count))
+    counts = [count for count in counts if most is None or count <= most]
     return st.sampled_from([some for count in counts for some in combinations(names, count)])
 
 
-@cache
-def orders(count: int) -> st.SearchStrategy[int]:
-    """A number for `nth_order`: 0, the order in which things are, is the simplest."""
-    return st.integers(0, factorial(count) - 1)
+def mostly(
+    usual: st.SearchStrategy[_Item], other: st.SearchStrategy[_Item], times: int = 6
+) -> st.SearchStrategy[_Item]:
+    """The usual one, so many times as often as the other. `one_of` takes each of its strategies once."""
+    which = st.sampled_from((True,) * times + (False,))
+    return which.flatmap(lambda is_usual: usual if is_usual else other)
+
+
+ORDERS = st.integers(0, 23)
+"""For `nth_order`: all orders of four things; 0, the order in which they are, is the simplest."""
 
 
 def nth_order(items: Sequence[_Item], nth: int) -> list[_Item]:
-    """The nth of all orders of some items."""
+    """The nth of all orders of some items; where there are fewer, they are counted around."""
     left, result = list(items), []
     for size in range(len(items), 0, -1):
         nth, place = divmod(nth, size)

@@ -15,6 +15,7 @@ from fake_runner.hosts import PHASES
 from fake_runner.scripts import REQUEST, START
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.strategies.checking import chosen
+from pytest_gpudiscover.strategies.choices import mostly
 
 Fault = dict[str, Any]
 """A fault as it stands in a host file: `host.with_fault(**fault)`, or `host.inject(**fault)`."""
@@ -96,9 +97,9 @@ def _fault(name: str, gpus: tuple[str, ...], variants: tuple[str, ...]) -> st.Se
         (needed if word.of_device else optional)["device"] = st.sampled_from(gpus)
     if variants:
         optional["variant"] = st.sampled_from(variants)
+    triggers = _COUNTED if "seed" in word.arguments else _COUNTED | _CHANCES
     # Most faults strike always: what hardly ever strikes shows little.
-    triggers = [_ALWAYS] * 4 + [_COUNTED] + [_CHANCES] * ("seed" not in word.arguments)
-    return st.builds(_joined, st.fixed_dictionaries(needed, optional=optional), st.one_of(triggers))
+    return st.builds(_joined, st.fixed_dictionaries(needed, optional=optional), mostly(_ALWAYS, triggers, 2))
 
 
 def _argument(fault: str, name: str) -> st.SearchStrategy[Any]:

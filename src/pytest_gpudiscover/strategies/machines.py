@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
 from fake_runner.faults import VOCABULARY
 from pytest_gpudiscover.simulation import FakeHost
-from pytest_gpudiscover.strategies.cards import VENDORS, Card, cards, tables_of
+from pytest_gpudiscover.strategies.cards import (
+    PLACES,
+    SLICED,
+    VENDORS,
+    Card,
+    Kinds,
+    address,
+    is_alone,
+    kinds_of,
+)
+from pytest_gpudiscover.strategies.cards import tables_of as gpu_tables
 from pytest_gpudiscover.strategies.checking import chosen
 from pytest_gpudiscover.strategies.faults import faults, possible_on
-from pytest_gpudiscover.strategies.views import LOSSES, USUAL_LOSSES, views_of
+from pytest_gpudiscover.strategies.views import LOSSES, USUAL_LOSSES, View, entries, views_of
+from pytest_gpudiscover.strategies.views import tables_of as variant_tables
 
 _MAX_FAULTS = 3
 
@@ -46,12 +59,15 @@ def hosts(
     """
     if not 0 <= min_gpus <= max_gpus:
         raise InvalidArgument(f"expected 0 <= min_gpus <= max_gpus, got {min_gpus} and {max_gpus}")
-    there = cards(vendors=chosen("vendors", vendors, VENDORS), min_size=min_gpus, max_size=max_gpus)
+    makers = chosen("vendors", vendors, VENDORS)
+    kinds_of(makers, min_gpus, max_gpus)  # refuses what no machine has
     return _hosts(
-        there,
-        max_variants,
-        _losses(lossy),
-        _fault_names(with_faults),
+        makers,
+        min_gpus=min_gpus,
+        max_gpus=max_gpus,
+        max_variants=max_variants,
+        losses=_losses(lossy),
+        fault_names=_fault_names(with_faults),
     )
 
 
@@ -67,20 +83,100 @@ def _fault_names(with_faults: bool | Collection[str]) -> tuple[str, ...]:
     return chosen("with_faults", with_faults, VOCABULARY)
 
 
+# It is told names and numbers, and no strategies: Hypothesis shows its arguments when something goes wrong.
 @st.composite
 def _hosts(
     draw: st.DrawFn,
-    there: st.SearchStrategy[list[Card]],
+    makers: tuple[str, ...],
+    *,
+    min_gpus: int,
+    max_gpus: int,
     max_variants: int,
     losses: tuple[str, ...],
     fault_names: tuple[str, ...],
 ) -> FakeHost:
-    cards = draw(there)
-    gpus = draw(tables_of(cards))
-    variants = draw(views_of(cards, max_variants=max_variants, losses=losses))
-    host = FakeHost({"gpu": gpus, "variant": variants})
+    kinds = draw(_kinds(makers, min_gpus, max_gpus))
+    place = draw(PLACES)
+    views = draw(views_of(kinds, max_variants=max_variants, losses=losses))
+    least, most = (1, 1) if len(kinds) == 1 else (min_gpus, max_gpus if kinds else 0)
+    least = min(max(least, draw(_LEAST)), most)
+    # All that is drawn of a card stands together: a card that does not matter is shrunk away in one piece.
+    in_slots = draw(st.lists(_slots(kinds, tuple(views), losses), min_size=least, max_size=most))
+    cards = [slot.card(n, place) for n, slot in enumerate(in_slots)]
+    listings = {
+        view.variant: {
+            name: entry
+            for card, slot in zip(cards, in_slots, strict=True)
+            for name, entry in zip(view.names(card), slot.entries[n], strict=False)
+        }
+        for n, view in enumerate(views)
+    }
+    host = FakeHost(
+        {
+            "gpu": gpu_tables(cards),
+            "variant": variant_tables(views, cards, listings, renumbered="renumbered" in losses),
+        }
+    )
     possible = possible_on(host, fault_names)
     if not possible:
         return host
     wrong = draw(st.lists(faults(host, names=possible), max_size=_MAX_FAULTS))
     return FakeHost({**host.document, "fault": wrong})
+
+
+_kinds = cache(kinds_of)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Slot:
+    """What is drawn of one card.
+
+    Attributes:
+        kind: which of `PROFILES` it is.
+        slices: a letter for each of its slices.
+        share: how much of its memory is free, from 0 to 1.
+        entries: for each view, how each of its GPUs is listed.
+    """
+
+    kind: str
+    slices: str
+    share: float
+    entries: tuple[tuple[str, ...], ...]
+
+    def card(self, n: int, place: int) -> Card:
+        return Card(
+            name=f"gpu{n}",
+            kind=self.kind,
+            pci_id="" if is_alone(self.kind) else address(place, n),
+            slices=tuple(f"gpu{n}{letter}" for letter in self.slices),
+            share=self.share,
+        )
+
+
+_SLICES = st.sampled_from(("", "ab", "abc"))
+_SHARES = st.sampled_from((1.0, 1.0, 0.5, 0.0))
+
+
+@st.composite
+def _slots(draw: st.DrawFn, kinds: Kinds, views: tuple[View, ...], losses: tuple[str, ...]) -> _Slot:
+    kind = kinds[draw(_WHICH) % len(kinds)]
+    slices = draw(_SLICES) if kind in SLICED else ""
+    several = entries(losses)
+    return _Slot(
+        kind=kind,
+        slices=slices,
+        share=draw(_SHARES),
+        entries=tuple(tuple(draw(several) for _ in range(_listed_by(view, kind, slices))) for view in views),
+    )
+
+
+_LEAST = st.sampled_from((1, 2, 3, 1, 2, 3, 0))
+"""The fewest cards of a machine: without it, every third has none."""
+_WHICH = st.sampled_from((0, 1))
+
+
+def _listed_by(view: View, kind: str, slices: str) -> int:
+    """How many entries a card has in a view."""
+    if not view.knows(kind):
+        return 0
+    return len(slices) if slices and view.library == "CUDA" else 1

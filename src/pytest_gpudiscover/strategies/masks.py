@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from functools import cache
 
 from hypothesis import strategies as st
 
 from fake_runner import views
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.strategies.checking import chosen
+from pytest_gpudiscover.strategies.choices import ORDERS, nth_order, subsets
 from pytest_gpudiscover.strategies.values import UUIDS
 
 Masks = dict[str, str]
@@ -22,11 +24,13 @@ _VARIABLES = {
     "ROCm": ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
     "Vulkan": ("GGML_VK_VISIBLE_DEVICES",),
 }
+_BY_NUMBER = _VARIABLES["Vulkan"]
 _GARBAGE = (
     *("-1", "", " ", "x", "NoDevFiles", "GPU-", "MIG-", "0x1", "01", "1.0", "0;1"),
     "\u0663",
     "9" * 30,
 )
+_REPEATED = "the first entry"
 _ABBREVIATED = len("GPU-01234567")
 """As far as people write a UUID out."""
 
@@ -39,34 +43,68 @@ def masks(
     They shrink towards no mask, and then towards one that names the first GPU by its number.
 
     Args:
-        host: the machine whose GPUs the masks name, as it is when this is called; None: any.
+        host: the machine whose GPUs the masks name, as it is when this is called; a library that lists
+            nothing has no mask then. None: any machine.
         libraries: whose masks may be set, of `MASKED`.
-        garbage: whether entries may also be such as no driver understands, or name what is not there.
+        garbage: whether there may also be an entry that is repeated, empty, or makes no sense to a driver.
 
     Raises:
         InvalidArgument: there is no such library, or it has no mask.
     """
-    variables = {
-        variable: _values(_uuids(host, library), garbage=garbage)
+    uuids = {
+        variable: _uuids(host, library)
         for library in chosen("libraries", libraries, MASKED)
         for variable in _VARIABLES[library]
     }
-    return st.fixed_dictionaries({}, optional=variables)
+    return _masks({variable: names for variable, names in uuids.items() if names}, garbage=garbage)
 
 
-def _uuids(host: FakeHost | None, library: str) -> list[str]:
-    """What a mask may call a library's devices, beside their numbers; Vulkan's mask knows numbers only."""
+def _uuids(host: FakeHost | None, library: str) -> tuple[str, ...]:
+    """What a mask may call the devices that a library lists, beside their numbers."""
     if host is None:
-        return [f"GPU-{uuid}" for uuid in UUIDS]
+        return tuple(f"GPU-{uuid}" for uuid in UUIDS)
     of_library = [variant for variant in host.checked().variants.values() if variant.library == library]
-    return list(dict.fromkeys(name for variant in of_library for name in views.names(variant)))
+    return tuple(dict.fromkeys(name for variant in of_library for name in views.names(variant)))
 
 
-def _values(uuids: Sequence[str], *, garbage: bool) -> st.SearchStrategy[str]:
-    numbers = [str(n) for n in range(len(uuids) + garbage)]
-    names = [*numbers, *uuids, *(uuid[:_ABBREVIATED] for uuid in uuids), *(_GARBAGE if garbage else ())]
-    if not names:
-        return st.just("")
-    separators = st.sampled_from([",", ",", ", ", ",,"] if garbage else [","])
-    entries = st.lists(st.sampled_from(names), min_size=1, max_size=4, unique=not garbage)
-    return st.builds(lambda separator, entries: separator.join(entries), separators, entries)
+@st.composite
+def _masks(draw: st.DrawFn, uuids: dict[str, tuple[str, ...]], *, garbage: bool) -> Masks:
+    return {
+        variable: draw(_values(uuids[variable], by_number_only=variable in _BY_NUMBER, garbage=garbage))
+        for variable in draw(subsets(tuple(uuids)))
+    }
+
+
+@st.composite
+def _values(draw: st.DrawFn, uuids: tuple[str, ...], *, by_number_only: bool, garbage: bool) -> str:
+    order = nth_order(range(len(uuids)), draw(ORDERS))
+    spelled = _number if by_number_only else draw(_SPELLINGS)
+    entries = [spelled(n, uuids[n]) for n in order[: draw(_lengths(len(uuids)))]]
+    if garbage and (odd := draw(_TROUBLE)) is not None:
+        entries.insert(draw(_lengths(len(uuids))), entries[0] if odd == _REPEATED else odd)
+    return ",".join(entries)
+
+
+@cache
+def _lengths(most: int) -> st.SearchStrategy[int]:
+    return st.integers(1, most)
+
+
+def _number(n: int, _uuid: str) -> str:
+    return str(n)
+
+
+def _uuid(_n: int, uuid: str) -> str:
+    return uuid
+
+
+def _cut_short(_n: int, uuid: str) -> str:
+    return uuid[:_ABBREVIATED]
+
+
+def _mixed(n: int, uuid: str) -> str:
+    return uuid if n % 2 else str(n)
+
+
+_SPELLINGS = st.sampled_from((_number, _uuid, _cut_short, _mixed))
+_TROUBLE = st.sampled_from((None, None, *_GARBAGE, _REPEATED))

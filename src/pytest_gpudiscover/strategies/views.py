@@ -1,15 +1,17 @@
-"""Strategies for what the libraries make of a machine: tables of a host file, one for each variant."""
+"""Views: what the libraries make of a machine, as tables of a host file, one for each variant."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
 
-from pytest_gpudiscover.strategies.cards import Card
-from pytest_gpudiscover.strategies.choices import nth_order, orders, subsets
+from pytest_gpudiscover.simulation import PROFILES
+from pytest_gpudiscover.strategies.cards import Card, Kinds
+from pytest_gpudiscover.strategies.choices import ORDERS, nth_order, subsets
 
 LOSSES = ("no_pci_ids", "odd_pci_ids", "numbers", "reordered", "renumbered", "partial", "no_flags")
 """How a library's view of a machine may differ from the truth (docs/property-testing.md explains each)."""
@@ -26,94 +28,70 @@ _VARIANTS: Mapping[str, tuple[str, ...]] = {
     "ROCm": ("rocm", "rocm_v7_2", "rocm_v6_10", "rocm_v6_4"),
     "Vulkan": ("vulkan",),
     "Level Zero": ("level_zero",),
+    "Metal": ("",),
 }
 _ON_A_JETSON = ("cuda_jetpack6", "cuda_jetpack5")
-_BY_NUMBER = ("ROCm", "Level Zero")
-"""The libraries that number their devices, unless the host file says otherwise."""
+_MAKERS = {"CUDA": "NVIDIA", "ROCm": "AMD", "Level Zero": "Intel", "Metal": "Apple"}
+_BY_UUID = ("CUDA", "Vulkan")
+"""The libraries that list UUIDs unless the host file says otherwise; the others list numbers."""
 
-_Table = dict[str, Any]
-_Gpus = Mapping[str, Card]
-"""By the name of a GPU: the card that it is, or is a slice of."""
-_Picture = dict[str, str]
-"""By the name of a GPU, in the order of a list: how it is listed there, as it is or with a loss."""
 _AS_IT_IS = "as it is"
 
 
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How one variant sees a machine, whatever cards are in it.
+
+    Attributes:
+        library: the kind of library.
+        variant: the variant's name.
+        ids: `uuid` or `number`.
+        spelling: how it writes PCI ids.
+        order: which of all orders its devices are in.
+    """
+
+    library: str
+    variant: str
+    ids: str
+    spelling: str
+    order: int
+
+    def knows(self, kind: str) -> bool:
+        """Whether it lists cards of this kind."""
+        profile = PROFILES[kind]
+        if self.library == "Vulkan":
+            return bool(profile.vulkan)
+        return profile.vendor == _MAKERS[self.library]
+
+    def names(self, card: Card) -> Sequence[str]:
+        """The GPUs that it lists of a card: CUDA has the slices, and knows nothing of the whole."""
+        return (card.slices if self.library == "CUDA" else ()) or [card.name]
+
+
+Listing = Mapping[str, str]
+"""By the name of a GPU: how it is listed, as it is or with one of the losses."""
+
+
 @st.composite
-def views_of(
-    draw: st.DrawFn, there: Sequence[Card], *, max_variants: int, losses: tuple[str, ...]
-) -> dict[str, _Table]:
-    """Each variant's table, by its name. There is none of a library that knows none of the cards."""
-    if any(card.profile.vendor == "Apple" for card in there):
-        return {"": {"library": "Metal", "devices": [card.name for card in there]}}
-    on_a_jetson = any(card.profile.jetson for card in there)
-    tables: dict[str, _Table] = {}
+def views_of(draw: st.DrawFn, kinds: Kinds, *, max_variants: int, losses: tuple[str, ...]) -> list[View]:
+    """The views of a machine with cards of some kinds; no card is listed yet."""
+    on_a_jetson = any(PROFILES[kind].jetson for kind in kinds)
+    views = []
     for library, every in _VARIANTS.items():
-        if gpus := _known_to(library, there):
-            names = draw(subsets(_ON_A_JETSON if on_a_jetson else every, most=max_variants))
-            tables |= draw(_views(library, names, gpus, losses))
-    return tables
-
-
-def _known_to(library: str, there: Sequence[Card]) -> _Gpus:
-    """What a library would list: CUDA sees the slices of a card, Vulkan the card."""
-    makers: Mapping[str, Callable[[Card], bool]] = {
-        "CUDA": lambda card: card.profile.vendor == "NVIDIA",
-        "ROCm": lambda card: card.profile.vendor == "AMD",
-        "Vulkan": lambda card: bool(card.profile.vulkan),
-        "Level Zero": lambda card: card.profile.vendor == "Intel",
-    }
-    known = [card for card in there if makers[library](card)]
-    return {name: card for card in known for name in (library == "CUDA" and card.slices) or [card.name]}
-
-
-@st.composite
-def _views(
-    draw: st.DrawFn, library: str, names: Sequence[str], gpus: _Gpus, losses: tuple[str, ...]
-) -> dict[str, _Table]:
-    """The variants of one library. Unless they are renumbered, an id means the same GPU in all of them."""
-    usual = "number" if library in _BY_NUMBER else "uuid"
-    ids = _other(usual) if _may_be_numbered_otherwise(gpus, losses) and draw(st.booleans()) else usual
-    pictures = [draw(_pictures(tuple(gpus), losses)) for _ in names]
-    if ids == "number" and "renumbered" not in losses:
-        pictures = [_with_the_list_of(pictures[0], picture) for picture in pictures]
-    tables: dict[str, _Table] = {}
-    for name, picture in zip(names, pictures, strict=True):
-        spelled = _SPELLINGS[draw(_spellings(losses))]
-        listed = [(gpu, entry) for gpu, entry in picture.items() if entry != "partial"]
-        devices = [_listing(library, gpu, gpus[gpu], entry, spelled) for gpu, entry in listed]
-        tables[name] = {"library": library, **({} if ids == usual else {"ids": ids}), "devices": devices}
-    return tables
-
-
-@st.composite
-def _pictures(draw: st.DrawFn, gpus: tuple[str, ...], losses: tuple[str, ...]) -> _Picture:
-    order = nth_order(gpus, draw(orders(len(gpus)))) if "reordered" in losses else list(gpus)
-    return {gpu: draw(_entries(losses)) for gpu in order}
-
-
-def _with_the_list_of(first: _Picture, picture: _Picture) -> _Picture:
-    """A picture of the same GPUs in the same order as the first, so that they have the same numbers."""
-    return {
-        gpu: "partial" if entry == "partial" else picture[gpu].replace("partial", _AS_IT_IS)
-        for gpu, entry in first.items()
-    }
-
-
-def _other(ids: str) -> str:
-    return "uuid" if ids == "number" else "number"
-
-
-def _may_be_numbered_otherwise(gpus: _Gpus, losses: tuple[str, ...]) -> bool:
-    # No real view gives a slice a number: beside its card's PCI id, that would be all it is known by.
-    return "numbers" in losses and not any(card.slices for card in gpus.values())
+        variants = draw(subsets(_ON_A_JETSON if on_a_jetson else every, most=max_variants, simplest=1))
+        usual = "uuid" if library in _BY_UUID else "number"
+        ids = draw(_ids(losses)) or usual
+        for variant in variants:
+            spelling, order = draw(_spellings(losses)), draw(_orders(losses))
+            view = View(library=library, variant=variant, ids=ids, spelling=spelling, order=order)
+            if any(view.knows(kind) for kind in kinds):
+                views.append(view)
+    return views
 
 
 @cache
-def _entries(losses: tuple[str, ...]) -> st.SearchStrategy[str]:
-    """How one GPU is listed: as it is, which is most common, or worse."""
-    worse = [loss for loss in ("no_pci_ids", "partial", "no_flags") if loss in losses]
-    return st.sampled_from([_AS_IT_IS] * 3 + worse)
+def _ids(losses: tuple[str, ...]) -> st.SearchStrategy[str]:
+    return st.sampled_from(("", "", "number", "uuid") if "numbers" in losses else ("",))
 
 
 @cache
@@ -121,14 +99,53 @@ def _spellings(losses: tuple[str, ...]) -> st.SearchStrategy[str]:
     return st.sampled_from(list(_SPELLINGS) if "odd_pci_ids" in losses else ["true"])
 
 
-def _listing(
-    library: str, gpu: str, card: Card, entry: str, spelled: Callable[[str], str]
-) -> str | dict[str, Any]:
+@cache
+def _orders(losses: tuple[str, ...]) -> st.SearchStrategy[int]:
+    return ORDERS if "reordered" in losses else st.just(0)
+
+
+@cache
+def entries(losses: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """How one GPU is listed by one variant: as it is, which is most common, or worse."""
+    worse = [loss for loss in ("no_pci_ids", "partial", "no_flags") if loss in losses]
+    return st.sampled_from([_AS_IT_IS] * 3 + worse)
+
+
+def tables_of(
+    views: Sequence[View], cards: Sequence[Card], listings: Mapping[str, Listing], *, renumbered: bool
+) -> dict[str, dict[str, Any]]:
+    """The table of each variant, by its name.
+
+    Args:
+        views: the variants.
+        cards: what is in the machine.
+        listings: how each GPU is listed, by variant.
+        renumbered: whether the variants of one library may give one number to different GPUs.
+    """
+    first: dict[str, View] = {}
+    tables = {}
+    for view in views:
+        of_first = first.setdefault(view.library, view)
+        gpus = {name: card for card in cards if view.knows(card.kind) for name in view.names(card)}
+        # No real view gives a slice a number: beside its card's PCI id, that would be all it is known by.
+        numbered = view.ids == "number" and not any(card.slices for card in gpus.values())
+        alike = of_first if numbered and not renumbered else view
+        listed = [
+            gpu for gpu in nth_order(list(gpus), alike.order) if listings[alike.variant][gpu] != "partial"
+        ]
+        devices = [_entry(view, gpu, gpus[gpu], listings[view.variant][gpu]) for gpu in listed]
+        usual = view.library not in _BY_UUID
+        ids = {} if numbered is usual else {"ids": "number" if numbered else "uuid"}
+        tables[view.variant] = {"library": view.library, **ids, "devices": devices}
+    return tables
+
+
+def _entry(view: View, gpu: str, card: Card, entry: str) -> str | dict[str, Any]:
     """One entry of a list: the GPU, and what is said of it otherwise than the truth."""
     said: dict[str, Any] = {}
-    if library == "Vulkan" and card.profile.vulkan != card.profile.description:
+    if view.library == "Vulkan" and card.profile.vulkan != card.profile.description:
         said["description"] = card.profile.vulkan
-    pci_id = "" if entry == "no_pci_ids" else spelled(card.pci_id)
+    pci_id = "" if entry == "no_pci_ids" else _SPELLINGS[view.spelling](card.pci_id)
     if pci_id != card.pci_id:
         said["pci_id"] = pci_id
     if entry == "no_flags" and card.profile.integrated:
@@ -138,22 +155,21 @@ def _listing(
 
 def _wide(pci_id: str) -> str:
     domain, _, rest = pci_id.partition(":")
-    return f"{domain:0>8}:{rest}"
+    return f"{domain:0>8}:{rest}" if pci_id else ""
 
 
 def _short(pci_id: str) -> str:
     """As the first releases of Ollama's runner wrote it, where that says which card it is."""
-    domain, bus, rest = pci_id.split(":")
-    device, function = rest.split(".")
-    return (
-        f"{bus}:{device}.{int(domain, 16):x}" if function == "0" and int(domain, 16) < 16 else _wide(pci_id)
-    )
+    domain, _, rest = pci_id.partition(":")
+    if not rest.endswith(".0") or int(domain, 16) > 0xF:
+        return _wide(pci_id)
+    return f"{rest[:-1]}{int(domain, 16):x}"
 
 
 _SPELLINGS: Mapping[str, Callable[[str], str]] = {
     "true": str,
     "upper": str.upper,
-    "wide": lambda pci_id: _wide(pci_id) if pci_id else "",
-    "short": lambda pci_id: _short(pci_id) if pci_id else "",
+    "wide": _wide,
+    "short": _short,
 }
 """Ways to write a PCI id that say the same."""
