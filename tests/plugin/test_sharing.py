@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from labs import Lab
+from pytest_gpudiscover.plugin import sharing
 from pytest_gpudiscover.plugin.sharing import RunFolder
 from runners import write_runner
 
@@ -204,6 +208,53 @@ def test_quarantine_is_for_all_and_ends_with_the_run(tmp_path: Path) -> None:
     assert other.quarantined() == {"pci 0000:01:00.0": found}
     one.leave()
     assert other.quarantined() == {}
+
+
+def test_who_joins_while_the_last_one_removes_the_directory_gets_one_of_his_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, newcomer = RunFolder("uid", tmp_path), RunFolder("uid", tmp_path)
+    remove = shutil.rmtree
+
+    def removed_too_late(path: Path, *, ignore_errors: bool) -> None:
+        newcomer.quarantine("card", {"reason": "crashed"})
+        remove(path, ignore_errors=ignore_errors)
+
+    last.join()
+    monkeypatch.setattr(shutil, "rmtree", removed_too_late)
+    last.leave()
+    monkeypatch.undo()
+    assert newcomer.quarantined() == {"card": {"reason": "crashed", "card": "card"}}
+    newcomer.leave()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_processes_that_join_and_leave_at_once_do_not_get_in_each_others_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_POLL", 0.0001)
+    four = threading.Barrier(4, timeout=10)
+
+    def passes_through(card: str) -> None:
+        for run in range(50):
+            folder = RunFolder(str(run), tmp_path)
+            four.wait()
+            folder.quarantine(card, {})
+            assert card in folder.quarantined()
+            folder.leave()
+
+    with ThreadPoolExecutor(4) as threads:
+        [*threads.map(passes_through, "abcd")]
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_who_has_joined_joins_anew_when_somebody_has_cleaned_up(tmp_path: Path) -> None:
+    folder = RunFolder("uid", tmp_path)
+    folder.join()
+    shutil.rmtree(folder.path)
+    assert folder.once("key", lambda: "made") == "made"
+    RunFolder("uid", tmp_path).leave()
+    assert [*folder.path.glob("members/*")]
 
 
 def _must_not_be_called() -> str:

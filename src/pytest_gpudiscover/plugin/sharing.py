@@ -7,11 +7,13 @@ in it for as long as it lives; the last one out removes it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -93,18 +95,16 @@ class RunFolder:
 
     def join(self) -> None:
         """Keep the directory until this process leaves, or ends in any way."""
-        if self._membership is None or self._membership.closed:
-            # Not the process id alone: two containers may share a temporary directory.
-            name = f"{os.getpid()}-{os.urandom(4).hex()}"
-            self._membership = _opened(self._made("members") / name)
-            self._membership.lock()
+        while self._membership is None or self._membership.closed or self._membership.removed():
+            self._make()
+            with contextlib.suppress(FileNotFoundError):  # the last one out has removed it since
+                self._membership = self._member()
 
     def leave(self) -> None:
         """Take back what `join` did; the last one removes the directory."""
         if self._membership is not None:
             self._membership.close()
-            if not _joined(self.path):
-                shutil.rmtree(self.path, ignore_errors=True)
+            _remove_unless_joined(self.path)
 
     def once(self, key: str, make: Callable[[], str]) -> str:
         """What one process of the run makes and all others read.
@@ -117,7 +117,7 @@ class RunFolder:
         """
         name = _digest(key)
         self.join()
-        with _held(self._made() / f"{name}.lock"):
+        with _held(self.path / f"{name}.lock"):
             made = self.path / f"{name}.json"
             if not made.exists():
                 _write(made, make())
@@ -126,30 +126,37 @@ class RunFolder:
     def quarantine(self, card: str, entry: dict[str, str]) -> None:
         """Note that a card is not to be used any more in this run on this host, and why."""
         self.join()
-        _write(self._made("quarantine") / f"{_digest(card)}.json", json.dumps(entry | {"card": card}))
+        directory = self.path / "quarantine"
+        directory.mkdir(exist_ok=True)
+        _write(directory / f"{_digest(card)}.json", json.dumps(entry | {"card": card}))
 
     def quarantined(self) -> dict[str, dict[str, str]]:
         """The cards that are not to be used any more, each with what `quarantine` was given."""
         try:
             names = sorted(os.listdir(self.path / "quarantine"))  # noqa: PTH208 - half the time of Path's
+            entries = [self._entry(name) for name in names if name.endswith(".json")]
         except FileNotFoundError:
             return {}
-        entries = [self._entry(name) for name in names if name.endswith(".json")]
         return {entry["card"]: entry for entry in entries}
 
     def _entry(self, name: str) -> dict[str, str]:
         entry: dict[str, str] = json.loads((self.path / "quarantine" / name).read_text(encoding="utf-8"))
         return entry
 
-    def _made(self, below: str = "") -> Path:
-        try:
+    def _make(self) -> None:
+        with contextlib.suppress(FileExistsError):
             self.path.mkdir(mode=0o700)
-        except FileExistsError:
-            _check_private(self.path)
-        else:
             _sweep(self.path.parent)
-        (self.path / below).mkdir(exist_ok=True)
-        return self.path / below
+
+    def _member(self) -> LockFile:
+        _check_private(self.path)
+        with _gate(self.path):
+            directory = self.path / "members"
+            directory.mkdir(exist_ok=True)
+            # Not the process id alone: two containers may share a temporary directory.
+            member = _opened(directory / f"{os.getpid()}-{os.urandom(4).hex()}")
+            member.lock()
+            return member
 
 
 def _check_private(path: Path) -> None:
@@ -169,8 +176,34 @@ def _sweep(parent: Path) -> None:
     for path in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             _check_private(path)
-            if time.time() - path.stat().st_mtime > _STALE and not _joined(path):
-                shutil.rmtree(path)
+            if time.time() - path.stat().st_mtime > _STALE:
+                _remove_unless_joined(path)
+
+
+def _remove_unless_joined(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # others were faster
+        with _gate(path):
+            if _joined(path):
+                return
+            if sys.platform != "win32":
+                # Whoever joins from now on makes a directory of his own, and none that is half removed.
+                gone = path.rename(path.with_name(f"{path.name}-{os.urandom(4).hex()}"))
+                shutil.rmtree(gone, ignore_errors=True)
+        if sys.platform == "win32":  # it removes nothing that is open, the gate neither
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _gate(path: Path) -> Iterator[None]:
+    """Keep all others from joining and from removing the directory meanwhile.
+
+    Raises:
+        FileNotFoundError: it has been removed.
+    """
+    with _held(path / "gate") as gate:
+        if gate.removed():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        yield
 
 
 def _joined(path: Path) -> bool:
@@ -184,12 +217,12 @@ def _is_held(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
+def _held(path: Path) -> Iterator[LockFile]:
     """Hold a lock; wait for whoever has it, in a way that Ctrl-C ends."""
     with _opened(path) as file:
         while not file.lock():
             time.sleep(_POLL)
-        yield
+        yield file
 
 
 def _opened(path: Path) -> LockFile:
