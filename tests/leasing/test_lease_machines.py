@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpudiscover import NativeInstallation, OllamaInstallation
+from pytest_gpudiscover.errors import BookError
 from pytest_gpudiscover.leasing.book import book_for, holder_here, machine_of
 from pytest_gpudiscover.leasing.machines import handed_down, inherited_tickets
 from pytest_gpudiscover.simulation import FakeHost
@@ -43,6 +44,22 @@ def test_the_books_lie_where_they_are_said_to(tmp_path: Path, monkeypatch: pytes
     assert book_for("m", tmp_path / "given").directory == tmp_path / "given" / "m"
     monkeypatch.chdir(tmp_path)
     assert book_for("m", Path("given")).directory == tmp_path / "given" / "m"
+
+
+def test_a_place_in_the_home_directory_may_be_named_by_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USERPROFILE" if sys.platform == "win32" else "HOME", str(tmp_path))
+    monkeypatch.setenv("GPUDISCOVER_LEASES", "~/leases")
+    assert book_for("m").directory == book_for("m", Path("~/leases")).directory == tmp_path / "leases" / "m"
+
+
+def test_the_environment_names_the_same_place_in_every_working_directory_or_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GPUDISCOVER_LEASES", "leases")
+    with pytest.raises(BookError, match="GPUDISCOVER_LEASES has to be an absolute path"):
+        book_for("m")
 
 
 def test_the_links_of_the_user_are_followed(tmp_path: Path) -> None:

@@ -55,6 +55,36 @@ def test_the_header_names_devices_only_when_a_test_of_this_run_asks_for_them(
     assert "CUDA" not in pytester.runpytest("--gpudiscover-runner=fake", "--collect-only").stdout.str()
 
 
+def test_what_is_called_as_the_marker_and_is_none_starts_no_discovery(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    host = FakeHost.of("L4").save(tmp_path / "host.json")
+    folder = pytester.mkdir("gpu")
+    (folder / "test_it.py").write_text("class gpu:\n    def test_it(self): pass\ndef test_it(): pass\n")
+    options = ["--gpudiscover-runner=fake", f"--gpudiscover-host={host.path}", "-o", "python_classes=gpu"]
+    pytester.runpytest_inprocess(*options).assert_outcomes(passed=2)
+    assert not host.calls
+
+
+def test_the_leases_may_lie_in_the_home_directory(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USERPROFILE" if sys.platform == "win32" else "HOME", str(tmp_path))
+    monkeypatch.setenv("GPUDISCOVER_LEASES", "~/leases")
+    pytester.makepyfile("def test_it(gpu_lease): pass")
+    pytester.runpytest_inprocess("--gpudiscover-runner=fake").assert_outcomes(passed=1)
+    assert (tmp_path / "leases").is_dir()
+
+
+def test_a_place_of_leases_that_depends_on_where_a_run_starts_is_a_usage_error(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPUDISCOVER_LEASES", "leases")
+    result = pytester.runpytest_inprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*expected an absolute path in GPUDISCOVER_LEASES, got 'leases'"])
+
+
 def test_without_a_gpu_the_test_is_skipped_with_the_reason(
     pytester: pytest.Pytester, no_gpu: list[str]
 ) -> None:

@@ -133,6 +133,24 @@ def test_what_cannot_be_read_is_a_usage_error(pytester: pytest.Pytester, written
     result.stderr.fnmatch_lines([f"ERROR: gpudiscover_require: *{said}*"])
 
 
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_a_requirement_that_was_left_empty_is_a_usage_error(
+    pytester: pytest.Pytester, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "environment":
+        monkeypatch.setenv("GPUDISCOVER_REQUIRE", "")
+    result = pytester.runpytest_inprocess(*(["--gpudiscover-require="] if way == "option" else []))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: gpudiscover_require: expected what is required, *, got ''"])
+
+
+def test_an_empty_requirement_in_the_ini_file_requires_nothing(
+    pytester: pytest.Pytester,
+) -> None:
+    with_ini(pytester, "gpudiscover_require =")
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
 def test_workers_on_this_host_do_not_look_again(pytester: pytest.Pytester, machine: list[str]) -> None:
     result = pytester.runpytest("-n2", "--gpudiscover-require=2xCUDA", *machine)
     result.assert_outcomes(passed=1)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_gpudiscover.errors import HostFileError
+from pytest_gpudiscover.errors import BookError, HostFileError
 from pytest_gpudiscover.leasing.tickets import Holder
 
 if sys.platform != "win32":
@@ -48,8 +48,14 @@ def machine_of(installation: Installation) -> str:
 
 
 def directory_of(given: Path | None) -> Path:
-    """Where the books are: as given, else as the environment says, else in the same place for all users."""
-    named = str(given or os.environ.get(VARIABLE, ""))
+    """Where the books are: as given, else as the environment says, else in the same place for all users.
+
+    Raises:
+        BookError: the environment says another place in every working directory.
+    """
+    named = os.path.expanduser(given or os.environ.get(VARIABLE, ""))  # noqa: PTH111 - never raises
+    if named and not given and not Path(named).is_absolute():
+        raise BookError(named, f"{VARIABLE} has to be an absolute path, the same wherever a job starts")
     if named:
         # Chosen by this user, whose links may lead where he likes.
         return Path(os.path.realpath(named))

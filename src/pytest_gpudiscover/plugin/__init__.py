@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gpudiscover.plugin.fixtures import gpu_devices, gpu_discovery, gpu_engine, gpu_lease
-from pytest_gpudiscover.plugin.options import SIGNATURE, add_options, given, marker_name, value
+from pytest_gpudiscover.plugin.options import SIGNATURE, add_options, given, left_empty, marker_name, value
 from pytest_gpudiscover.plugin.simulating import (
     FakeGpuHosts,
     crashing_gpu_host,
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, refuse settings that make no sense, and give a worker its own device."""
     meaning = "skip the test, or with --gpudiscover-strict fail it, unless there are such GPUs"
     config.addinivalue_line("markers", f"{marker_name(config)}({SIGNATURE}): {meaning}")
-    if given(config):
+    if given(config) or left_empty(config, "require"):
         from pytest_gpudiscover.plugin.settings import check
 
         check(config)
@@ -118,9 +118,10 @@ def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest
 
 def _concerned(config: pytest.Config, items: Iterable[pytest.Item], fixtures: frozenset[str]) -> bool:
     marker = marker_name(config)
-    # Keywords are a cheap first look at every test: what is called as our marker is may still have none.
+    # Keywords are a cheap first look at every test: a directory, or a class, may be called as our marker is.
     return any(
-        marker in item.keywords or not fixtures.isdisjoint(getattr(item, "fixturenames", ()))
+        not fixtures.isdisjoint(getattr(item, "fixturenames", ()))
+        or (marker in item.keywords and item.get_closest_marker(marker))
         for item in items
     )
 

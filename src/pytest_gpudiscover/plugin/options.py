@@ -87,6 +87,12 @@ def outside_the_ini_file(config: pytest.Config, key: str) -> str:
     return option or os.environ.get(_variable(key)) or carried.get(_variable(key)) or ""
 
 
+def left_empty(config: pytest.Config, key: str) -> bool:
+    """Whether the option, else the environment here, is there and says nothing."""
+    option = config.getoption(f"gpudiscover_{key}", default=None)
+    return (os.environ.get(_variable(key)) if option is None else option) == ""
+
+
 def of_the_suite() -> dict[str, str]:
     """What this process's environment says of the tests, for workers on hosts that do not inherit it."""
     names = [_variable(key) for key in _OF_THE_SUITE]

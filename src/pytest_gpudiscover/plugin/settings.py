@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gpudiscover.plugin.options import outside_the_ini_file, value
+from pytest_gpudiscover.plugin.options import left_empty, outside_the_ini_file, value
 
 if TYPE_CHECKING:
     from pytest_gpudiscover.requirements import Requirement
@@ -84,7 +85,7 @@ class Settings:
             require=_requirements(config, "require"),
             marker=_identifier(config, "marker", default="gpu"),
             lease_timeout=_seconds(config, "lease_timeout", default=600),
-            leases=_path(config, "leases"),
+            leases=_leases(config),
             workers=_choice(config, "workers"),
             recheck=_choice(config, "recheck"),
             memory=_choice(config, "memory"),
@@ -116,7 +117,7 @@ def check(config: pytest.Config) -> None:
 
 
 def _path(config: pytest.Config, key: str) -> str | None:
-    path = value(config, key)
+    path = _at_home(value(config, key))
     if not path:
         return None
     from_ini = not outside_the_ini_file(config, key)
@@ -125,7 +126,23 @@ def _path(config: pytest.Config, key: str) -> str | None:
     return str(beside / path)
 
 
+def _at_home(path: str) -> str:
+    return os.path.expanduser(path)  # noqa: PTH111 - never raises, though nobody may be at home
+
+
+def _leases(config: pytest.Config) -> str | None:
+    path = outside_the_ini_file(config, "leases")
+    from_environment = path and not config.getoption("gpudiscover_leases", default=None)
+    if from_environment and not Path(_at_home(path)).is_absolute():
+        # Runs inherit it that start in many directories: they would not meet in one.
+        raise _senseless("leases", "an absolute path in GPUDISCOVER_LEASES", path)
+    return _path(config, "leases")
+
+
 def _requirements(config: pytest.Config, key: str) -> tuple[Requirement, ...]:
+    if left_empty(config, key):
+        # Often a variable of a CI system that is not set: nobody means a green run on any machine by that.
+        raise _senseless(key, "what is required, or no such option and no such variable", "")
     if not (text := value(config, key)):
         return ()
     from pytest_gpudiscover.errors import RequirementError
