@@ -154,16 +154,19 @@ class Requirement:
 
     def unmet(self, devices: Sequence[DeviceInfo]) -> list[str]:
         """Say in words why these devices do not do; empty when they do."""
-        fitting = len(self.selected(devices))
-        if fitting >= self.count:
+        fitting = self.selected(devices)
+        if len(fitting) >= self.count:
             return []
-        reasons = [f"needed: {self}; usable: {fitting} of {count(len(devices), 'device')}"]
-        for device in devices:
-            if lacking := self.shortcomings(device):
-                name = printable(device.description or device.name, 60)
-                identity = f"{printable(device.library)} {printable(device.id, 60)}"
-                reasons.append(f"{identity} ({name}): {', '.join(lacking)}")
-        return reasons
+        needed = f"needed: {self}; usable: {len(fitting)} of {count(len(devices), 'device')}"
+        if fitting and len(fitting) == len(devices):
+            return [needed, f"fitting: {', '.join(map(_named, fitting))}"]
+        lacking = [(device, self.shortcomings(device)) for device in devices]
+        return [needed, *(f"{_named(device)}: {', '.join(lacks)}" for device, lacks in lacking if lacks)]
+
+
+def _named(device: DeviceInfo) -> str:
+    name = printable(device.description or device.name, 60)
+    return f"{printable(device.library)} {printable(device.id, 60)} ({name})"
 
 
 def unserved(requirements: Iterable[Requirement], devices: Sequence[DeviceInfo]) -> list[Requirement]:

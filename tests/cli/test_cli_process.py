@@ -138,7 +138,11 @@ def test_a_check_answers_in_json_too(gpudiscover: Command, acting_out: ActOut) -
     answer = json.loads(done.stdout)
     assert done.returncode == 1
     assert (answer["schema"], answer["met"], len(answer["report"]["devices"])) == (1, False, 1)
-    assert answer["reasons"] == ["needed: 2 devices; usable: 1 of 1 device"]
+    (device,) = answer["report"]["devices"]
+    assert answer["reasons"] == [
+        "needed: 2 devices; usable: 1 of 1 device",
+        f"fitting: CUDA {device['id']} (A Card)",
+    ]
 
 
 def test_a_check_names_the_mask_that_hides_what_is_needed(gpudiscover: Command, acting_out: ActOut) -> None:

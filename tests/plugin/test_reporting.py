@@ -247,7 +247,9 @@ def test_the_report_is_written_when_the_machine_lacks_what_is_required(
 ) -> None:
     pytester.runpytest("--gpudiscover-report=gpus.json", "--gpudiscover-require=9", *suite)
     report = read(pytester)
-    assert report["unmet"] == ["--gpudiscover-require 9: needed: 9 devices; usable: 2 of 2 devices"]
+    needed, fitting = report["unmet"]
+    assert needed == "--gpudiscover-require 9: needed: 9 devices; usable: 2 of 2 devices"
+    assert fitting.startswith("fitting: CUDA ")
     assert (report["exit_status"], report["tests"], len(report["discoveries"])) == (1, [], 1)
 
 

@@ -148,6 +148,13 @@ def test_an_unmet_requirement_says_what_was_needed_and_what_each_device_lacks() 
     assert Requirement().unmet([]) == ["needed: 1 device; usable: 0 of 0 devices"]
 
 
+def test_where_there_are_only_too_few_the_reasons_name_those_that_there_are() -> None:
+    assert Requirement(count=3).unmet([L4, IRIS]) == [
+        "needed: 3 devices; usable: 2 of 2 devices",
+        f"fitting: CUDA {L4.id} (NVIDIA L4), Vulkan 0 (Iris)",
+    ]
+
+
 def test_reasons_never_show_a_device_raw() -> None:
     hostile = replace(IRIS, library="\x1b[2J", description="\x1b" * 10_000, gfx_target="\x1b")
     requirement = Requirement(library="CUDA", min_compute=Compute.parse("8.0"))

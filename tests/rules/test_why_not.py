@@ -94,6 +94,7 @@ def test_what_another_variant_or_library_serves_is_not_named_as_left_out() -> No
     assert explained("2xCUDA", Report(devices=(L4,), rejected=rejected)) == [
         "needed: 2 CUDA devices",
         "usable: 1 of 1 device",
+        "fitting: CUDA GPU-a (NVIDIA L4)",
     ]
 
 
