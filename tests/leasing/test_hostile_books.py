@@ -149,6 +149,22 @@ def test_what_others_left_in_the_book_hinders_nobody(book: Book, leave: object, 
     second.release()
 
 
+@pytest.mark.parametrize("digits", [19, 40])
+def test_a_number_that_no_ticket_can_have_is_passed_over(book: Book, digits: int) -> None:
+    book.directory.mkdir(parents=True)
+    (book.directory / f"{'9' * digits}-00000000.json").touch()
+    ticket = enter(book, "A")
+    assert (ticket.number, ticket.grant()) == (1, ("A",))
+    ticket.release()
+
+
+def test_somebody_who_took_the_highest_number_is_named_as_the_cause(book: Book) -> None:
+    book.directory.mkdir(parents=True)
+    (book.directory / f"{'9' * 18}-00000000.json").touch()
+    with pytest.raises(BookError, match=r"somebody has taken 9{18}, the highest number"):
+        enter(book, "A")
+
+
 def test_a_living_ticket_that_cannot_be_read_holds_nothing(book: Book) -> None:
     ours, theirs = enter(book, "A"), enter(book, "A")
     file = next(book.directory.glob(f"{theirs.number:08d}-*.json"))

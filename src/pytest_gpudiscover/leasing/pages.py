@@ -22,8 +22,10 @@ from pytest_gpudiscover.leasing.locks import LockFile
 from pytest_gpudiscover.leasing.tickets import Entry, dumps, loads
 
 _GUARD = "guard"
-_TICKET = re.compile(r"[0-9]{8,40}-[0-9a-f]{8}\.json", re.ASCII)
-_NUMBER = re.compile(rb"[0-9]{1,20}")
+_TICKET = re.compile(r"[0-9]{8,18}-[0-9a-f]{8}\.json", re.ASCII)
+_NUMBER = re.compile(rb"[0-9]{1,18}")
+_HIGHEST = 10**18 - 1
+"""No file with a longer number is a ticket, whoever put it here."""
 _FOR_ALL = 0o1777
 """Everybody adds his files, and removes nobody else's: as in /tmp."""
 _PATIENCE = 10.0
@@ -72,10 +74,16 @@ class Page:
         return living
 
     def next_number(self) -> int:
-        """Give out a number that is higher than any before it."""
+        """Give out a number that is higher than any before it.
+
+        Raises:
+            OSError: there is none, since somebody has put a file with the highest one here.
+        """
         last = _NUMBER.fullmatch(self._guard.read())
         numbers = [int(last.group())] if last else []
         number = 1 + max([0, *numbers, *map(_number, self._tickets())])
+        if number > _HIGHEST:
+            raise OSError(errno.EOVERFLOW, f"somebody has taken {_HIGHEST}, the highest number of a ticket")
         self._guard.write(b"%d" % number)
         return number
 

@@ -14,6 +14,8 @@ from pytest_gpudiscover.text import printable
 
 _BLIND = "Vulkan"
 """Reads none of the masks of CUDA and ROCm, and lists their cards."""
+_EMPTY = '""'
+"""How a mask without anything in it is written, as in a shell."""
 
 
 def within_reach(report: Report) -> Report:
@@ -28,7 +30,7 @@ def within_reach(report: Report) -> Report:
     given = [name for name in (CUDA, ROCR, HIP) if name in report.masks]
     if not given or VULKAN in report.masks:
         return report
-    masks = " and ".join(f"{name}={printable(report.masks[name])}" for name in given)
+    masks = " and ".join(f"{name}={printable(report.masks[name]) or _EMPTY}" for name in given)
     detail = f"it may be a card that {masks} hides; {VULKAN} would say which devices this run may use"
     outside = [device for device in report.devices if device.library == _BLIND]
     return replace(
