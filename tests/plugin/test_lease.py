@@ -188,52 +188,27 @@ def test_a_test_that_is_interrupted_while_it_waits_leaves_nothing(lab_of: Callab
     assert lab.left_behind == []
 
 
-@pytest.mark.parametrize("strict", [False, True])
-def test_a_share_that_does_not_fit_is_refused_at_once(lab_of: Callable[..., Lab], strict: bool) -> None:
+def test_a_share_larger_than_what_is_free_is_not_refused_and_has_its_card_alone(
+    lab_of: Callable[..., Lab],
+) -> None:
     lab = lab_of("L4")
-    lab.host.set_free_memory("gpu0", "2 GiB")
-    lab.tests("@pytest.mark.gpu(min_memory='8GiB')\ndef test_it(gpu_lease): pass")
-    result = lab.run(*["--gpudiscover-strict"] if strict else [])
-    result.assert_outcomes(errors=strict, skipped=not strict)
-    said = "needed: 1 device of 8.0 GiB or more, to share; *CUDA NVIDIA L4 GPU-* has 2.0 GiB free*"
-    result.stdout.fnmatch_lines([f"*{said}"])
-    assert "waited" not in result.stdout.str() + result.stderr.str()
-
-
-def test_a_share_fits_as_soon_as_somebody_outside_has_left(lab_of: Callable[..., Lab]) -> None:
-    lab = lab_of("L4")
-    lab.host.fill("gpu0", "20 GiB")
+    lab.host.set_free_memory("gpu0", "22 GiB")
     lab.tests(
         """
-        @pytest.fixture
-        def leaves(gpu_devices):
-            note(knows=True)
-            until(lambda: os.path.exists("it_has_left"))
+        def holds_it(lease):
+            note(enters=lease.memory)
+            time.sleep(0.05)
+            note(leaves=lease.memory)
 
-        @pytest.mark.gpu(min_memory='8GiB')
-        def test_it(leaves, gpu_lease): pass
+        @pytest.mark.gpu(min_memory="22.25GiB")
+        def test_large(gpu_lease): holds_it(gpu_lease)
+
+        @pytest.mark.gpu(min_memory="1GiB")
+        def test_small(gpu_lease): holds_it(gpu_lease)
         """
     )
-    run = lab.start()
-    until(lambda: lab.noted("knows"))
-    lab.host.set_free_memory("gpu0", "22 GiB")
-    (lab.path / "it_has_left").touch()
-    assert "1 passed" in run.communicate(timeout=60)[0]
-
-
-@pytest.mark.parametrize("fits", [True, False])
-def test_memory_that_a_holder_uses_is_judged_when_he_has_left(lab_of: Callable[..., Lab], fits: bool) -> None:
-    lab = lab_of("L4")
-    lab.tests("@pytest.mark.gpu(min_memory='8GiB')\ndef test_it(gpu_lease): pass")
-    with lab.lease():
-        lab.host.fill("gpu0", "20 GiB")
-        run = lab.start()
-        until(lambda: len(lab.book.entries()) == 2)
-        if fits:
-            lab.host.set_free_memory("gpu0", "22 GiB")
-    output, _ = run.communicate(timeout=60)
-    assert ("1 passed" if fits else "1 skipped") in output
-    assert fits or "no lease holds any of that memory" in output
+    lab.run("-n2").assert_outcomes(passed=2)
+    assert [next(iter(note)) for note in lab.notes] == ["enters", "leaves"] * 2
 
 
 def test_without_a_device_a_lease_is_refused_with_the_reasons(lab_of: Callable[..., Lab]) -> None:

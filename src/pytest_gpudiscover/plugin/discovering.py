@@ -51,7 +51,6 @@ class SessionDiscovery:
         self.folder = folder
         self.own: tuple[DeviceInfo, ...] | None = None
         self._outcome: Report | GpuDiscoverError | None = None
-        self._free: dict[DeviceID, int] = {}
 
     @property
     def masks(self) -> UserMasks:
@@ -78,19 +77,14 @@ class SessionDiscovery:
         """The report as this process may see it now.
 
         Devices in quarantine are rejected with their reason, and so are those that may lie outside the masks
-        of the run; in a process that was given devices for its life there are no others. Free memory is the
-        most that was seen: what is less, leases may be using.
+        of the run; in a process that was given devices for its life there are no others.
 
         Raises:
             InstallationError: discovery cannot run.
         """
         report, quarantined = within_reach(self.report()), self.quarantined()
         mine = report.devices if self.own is None else self.own
-        usable = tuple(
-            replace(device, free_memory=max(device.free_memory, self._free.get(device.device_id, 0)))
-            for device in mine
-            if device.device_id not in quarantined
-        )
+        usable = tuple(device for device in mine if device.device_id not in quarantined)
         return replace(report, devices=usable, rejected=(*report.rejected, *quarantined.values()))
 
     def unmet(self, requirement: Requirement) -> str | None:
@@ -126,11 +120,6 @@ class SessionDiscovery:
     def free_memory(self, devices: Iterable[DeviceInfo]) -> dict[DeviceID, int]:
         """Bytes of free memory now; a device that cannot be asked is missing."""
         return run_in_thread(lambda: self.engine.free_memory(devices))
-
-    def look_at_memory(self, devices: Iterable[DeviceInfo]) -> None:
-        """See whether more memory is free than was known."""
-        for name, size in self.free_memory(devices).items():
-            self._free[name] = max(size, self._free.get(name, 0))
 
     def _discovered(self) -> Report | GpuDiscoverError:
         try:

@@ -8,14 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.errors import LeaseError, LeaseTimeoutError, UnmetLeaseError
 from pytest_gpudiscover.leasing.book import Book, Entry, book_for, holder_here, machine_of
-from pytest_gpudiscover.leasing.cards import capacities, card_name, names_for_people
+from pytest_gpudiscover.leasing.cards import card_name
 from pytest_gpudiscover.leasing.leases import Lease
 from pytest_gpudiscover.leasing.reach import everything_listed
 from pytest_gpudiscover.leasing.waiting import acquire
@@ -27,7 +26,6 @@ from pytest_gpudiscover.plugin.holding import Holding, hold
 from pytest_gpudiscover.plugin.marking import requirement_of, watch
 from pytest_gpudiscover.plugin.refusing import Unmet, refuse
 from pytest_gpudiscover.requirements import Requirement
-from pytest_gpudiscover.text import gibibytes
 
 OWN = pytest.StashKey[Lease]()
 """What a worker holds for its life."""
@@ -57,7 +55,6 @@ class _Request:
         self._test = item.nodeid
         self._session = session_discovery(item.config)
         self._asked = requirement_of(item) or Asked()
-        self._book = _book(self._session)
         self._deadline = time.monotonic() + self._session.settings.lease_timeout
 
     def granted(self) -> Lease:
@@ -67,8 +64,7 @@ class _Request:
             return _Lent(own)
         try:
             while True:
-                lease = self._acquired(measure=self._doubts_memory())
-                if lease is not None:
+                if (lease := self._acquired()) is not None:
                     return lease
         except UnmetLeaseError as error:
             refuse(self._config, str(error))
@@ -85,12 +81,8 @@ class _Request:
         if reason := self._session.unmet(self._asked.requirement):
             refuse(self._config, reason)
 
-    def _acquired(self, *, measure: bool) -> Lease | None:
-        """Wait for devices; None when they were found lost, and others may do.
-
-        Args:
-            measure: whether to see if they have the memory that the test is to share.
-        """
+    def _acquired(self) -> Lease | None:
+        """Wait for devices; None when they were found lost, and others may do."""
         lease = obtained(
             self._config,
             self._asked.requirement,
@@ -102,9 +94,6 @@ class _Request:
         )
         if lease is None:
             self._insist()
-        elif measure:
-            with _released_on_error(lease):
-                self._measure(lease)
         return lease
 
     def _withdrawn(self) -> Collection[str]:
@@ -113,48 +102,6 @@ class _Request:
             return ()
         self._insist()
         return {card_name(rejection.device) for rejection in lost.values() if rejection.device}
-
-    def _doubts_memory(self) -> bool:
-        """Whether so much memory to share was never seen free, and others may be to blame for that.
-
-        When nobody else holds any of it, waiting is no use: then the test is refused.
-        """
-        if not self._asked.share or self._has_memory():
-            return False
-        self._session.look_at_memory(self._fitting())
-        if self._has_memory():
-            return False
-        if not self._is_held({card_name(device) for device in self._fitting()}):
-            self._refuse_for_memory()
-        return True
-
-    def _measure(self, lease: Lease) -> None:
-        """Refuse the test if its devices have too little memory to share though nobody else holds them."""
-        self._session.look_at_memory(lease.devices)
-        if not self._has_memory() and not self._is_held(lease.cards, but=lease.ticket.number):
-            self._refuse_for_memory()
-
-    def _fitting(self) -> list[DeviceInfo]:
-        return self._asked.requirement.selected(self._session.seen().devices)
-
-    def _has_memory(self) -> bool:
-        needed = self._asked.requirement.min_memory or 0
-        enough = [size for size in capacities(self._fitting()).values() if size >= needed]
-        return len(enough) >= self._asked.requirement.count
-
-    def _is_held(self, cards: Collection[str], but: int | None = None) -> bool:
-        entries = self._book.entries()
-        return any(entry.number != but and not set(cards).isdisjoint(entry.cards) for entry in entries)
-
-    def _refuse_for_memory(self) -> NoReturn:
-        devices = self._fitting()
-        names, free = names_for_people(devices), capacities(devices)
-        figures = "; ".join(f"{names[card]} has {gibibytes(size)} free" for card, size in free.items())
-        needed = self._asked.requirement
-        refuse(
-            self._config,
-            f"needed: {needed}, to share; no lease holds any of that memory, and still {figures}",
-        )
 
 
 def obtained(
