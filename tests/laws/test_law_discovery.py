@@ -11,17 +11,20 @@ from hypothesis import strategies as st
 
 from pytest_gpudiscover import Report
 from pytest_gpudiscover.simulation import FakeHost
-from pytest_gpudiscover.strategies import MASKED, Truth, hosts
+from pytest_gpudiscover.strategies import MASKED, Fault, Truth, faults, hosts
 from truths import COMPUTE, chances, found, tell
 
 machines = hosts(vendors=["NVIDIA", "AMD", "Intel"])
 """Metal devices are trusted, and never verified: nothing that fails deep fails there."""
 
-FAIL_AT_ONCE = (
-    *("exit_early", "signal", "empty_reply", "bad_json", "random_bytes", "deep_nesting", "short_body"),
-    *("die_mid_response", "redirect", "bad_chunk"),
+FAILURES = (
+    *("exit_early", "signal", "never_bind", "stop_self", "accept_silent", "redirect"),
+    *("reset_mid_body", "short_body", "empty_reply", "bad_chunk", "random_bytes", "die_mid_response"),
+    *("bad_json", "deep_nesting", "status", "driver_too_old", "infinite_body"),
 )
-"""Ways in which a runner fails that take no time."""
+"""Ways in which a runner fails as a whole."""
+DEEP_FAILURES = ("crash_deep", "hang_deep", "refuse_deep")
+"""Ways in which a device fails that is listed like any other."""
 
 
 def served(host: FakeHost, report: Report) -> list[tuple[Any, ...]]:
@@ -54,8 +57,8 @@ def with_failing_variant(host: FakeHost, random: Random, fault: Mapping[str, Any
     )
 
 
-def with_failing_gpu(host: FakeHost, random: Random) -> FakeHost:
-    """A machine with one more card, the twin of another, that crashes every runner which initialises it."""
+def with_failing_gpu(host: FakeHost, random: Random, fault: str) -> FakeHost:
+    """A machine with one more card, the twin of another, that fails whenever it is initialised."""
     document = host.document
     twin = random.choice(document["gpu"])
     broken = {**twin, "name": "broken", "pci_id": "00ff:01:00.0", "uuid": "GPU-broken"}
@@ -69,12 +72,21 @@ def with_failing_gpu(host: FakeHost, random: Random) -> FakeHost:
         # Without a mask nothing hides one card from the probe of another: there the crash takes both.
         for place in places if table["library"] in MASKED else ():
             devices.insert(place + behind, "broken")
-    fault = {"name": "crash_deep", "device": "broken"}
-    return FakeHost({"gpu": [broken, *document["gpu"]], "variant": variants, "fault": [fault]})
+    gpus = [broken, *document["gpu"]]
+    return FakeHost({"gpu": gpus, "variant": variants, "fault": [{"name": fault, "device": "broken"}]})
 
 
 def _gpu_of(entry: str | Mapping[str, Any]) -> Any:
     return entry if isinstance(entry, str) else entry["gpu"]
+
+
+def slowed(host: FakeHost) -> st.SearchStrategy[tuple[FakeHost, Fault]]:
+    """A machine, and a runner of it that takes long, though not as long as it may (30 s)."""
+    slow = faults(host, names=["slow_start", "slow_first", "slice"])
+    return st.tuples(st.just(host), slow.map(lambda fault: {**fault, **_SECONDS.get(fault["name"], {})}))
+
+
+_SECONDS = {"slow_start": {"seconds": 29.0}, "slow_first": {"seconds": 29.0}}
 
 
 @given(machines)
@@ -93,7 +105,7 @@ def test_every_gpu_that_some_library_lists_is_served_once_as_far_as_they_tell(ho
     assert len({device.device_id for device in report.devices}) == len(report.devices)
 
 
-@given(machines, chances, st.sampled_from(FAIL_AT_ONCE), st.sampled_from(["enumerate", "verify"]))
+@given(machines, chances, st.sampled_from(FAILURES), st.sampled_from(["enumerate", "verify"]))
 def test_a_variant_that_only_fails_never_changes_what_is_healthy(
     host: FakeHost, random: Random, fault: str, phase: str
 ) -> None:
@@ -104,17 +116,32 @@ def test_a_variant_that_only_fails_never_changes_what_is_healthy(
         assert found(worse).devices == found(host).devices
 
 
-@given(machines, chances)
-def test_a_device_that_only_fails_never_changes_what_is_healthy(host: FakeHost, random: Random) -> None:
+@given(machines, chances, st.sampled_from(DEEP_FAILURES))
+def test_a_device_that_only_fails_never_changes_what_is_healthy(
+    host: FakeHost, random: Random, fault: str
+) -> None:
     """Would have caught: a mask that counts the broken card's neighbours, or a twin taken for it."""
     if host.document["gpu"]:
-        worse = with_failing_gpu(host, random)
+        worse = with_failing_gpu(host, random, fault)
         assert served(worse, found(worse)) == served(host, found(host))
+
+
+@given(hosts().flatmap(slowed))
+def test_a_slower_runner_below_its_deadline_never_changes_the_result(case: tuple[FakeHost, Fault]) -> None:
+    """Caught in the reference: one deadline for all probes, which a slow one uses up."""
+    host, fault = case
+    assert found(host.with_fault(**fault)).devices == found(host).devices
+
+
+@given(hosts(), st.integers(0, 999))
+def test_when_each_runner_answers_has_no_effect(host: FakeHost, seed: int) -> None:
+    """Would have caught: survivors in the order of their answers."""
+    assert found(host, seed=seed).devices == found(host).devices
 
 
 @given(machines, st.integers(1, 3))
 def test_how_many_runners_may_be_alive_at_once_has_no_effect(host: FakeHost, limit: int) -> None:
-    """Would have caught: survivors in the order of the answers."""
+    """Would have caught: a plan that holds only for the probes that are alive together."""
     assert found(host, max_parallel=limit).devices == found(host).devices
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from random import Random
 
@@ -10,10 +9,10 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from fake_runner.faults import VOCABULARY
-from pytest_gpudiscover import DeviceInfo, Discovery, Report
+from pytest_gpudiscover import DeviceInfo
 from pytest_gpudiscover.refreshing import matched, updated
 from pytest_gpudiscover.selection import renumbered
-from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.simulation import FakeHost, Simulated, Simulation, simulate
 from pytest_gpudiscover.strategies import Fault, Truth, devices, faults, hosts
 from pytest_gpudiscover.wire import Answer
 from truths import SYSTEM_MEMORY, chances, surroundings, tell
@@ -36,27 +35,31 @@ WRONG = (
         "total_zero",
     ),
 )
-"""What can go wrong with a refresh at once, without saying anything untrue of a GPU."""
+"""What can go wrong with a refresh without anything untrue being said of a GPU."""
 
 
 def possible(host: FakeHost) -> list[str]:
     return [name for name in WRONG if host.document["gpu"] or not VOCABULARY[name].of_device]
 
 
-async def changed(host: FakeHost, *faults: Fault) -> tuple[tuple[DeviceInfo, ...], Report]:
+def changed(host: FakeHost, *faults: Fault) -> tuple[tuple[DeviceInfo, ...], Simulated]:
     """Discover a machine, let its memory change and something go wrong, and refresh.
 
     Returns:
-        what was found at first, and what the refresh has left.
+        what was found at first, and what is left after the refresh.
     """
-    discovery = Discovery(host.in_memory(), surroundings=surroundings())
-    first = await discovery.devices()
-    gpus = [{**gpu, "free_memory": 5000 * MIB + n} for n, gpu in enumerate(host.document["gpu"])]
-    host.update({**host.document, "gpu": gpus})
-    for fault in faults:
-        host.inject(**fault | {"phase": "refresh"})
-    await discovery.devices()
-    return first, discovery.report
+
+    async def script(simulation: Simulation) -> tuple[DeviceInfo, ...]:
+        first = await simulation.discovery.devices()
+        gpus = [{**gpu, "free_memory": 5000 * MIB + n} for n, gpu in enumerate(host.document["gpu"])]
+        simulation.host.update({**host.document, "gpu": gpus})
+        for fault in faults:
+            simulation.host.inject(**fault | {"phase": "refresh"})
+        await simulation.discovery.devices()
+        return first
+
+    simulated = simulate(host, seed=None, script=script, surroundings=surroundings())
+    return simulated.value, simulated
 
 
 def figure(truth: Truth, device: DeviceInfo) -> int:
@@ -70,10 +73,10 @@ def figure(truth: Truth, device: DeviceInfo) -> int:
 def test_after_a_refresh_each_device_has_the_free_memory_of_its_own_gpu(host: FakeHost) -> None:
     """Caught in the reference: the survivor that became 0 gets the memory of the card that was rejected."""
     tell(host)
-    first, report = asyncio.run(changed(host))
-    truth = Truth.of(host)
+    first, simulated = changed(host)
+    truth = Truth.of(simulated.host)
     fresh = tuple(replace(device, free_memory=figure(truth, device)) for device in first)
-    assert (report.devices, report.rejected) == (fresh, ())
+    assert (simulated.report.devices, simulated.report.rejected) == (fresh, ())
 
 
 @given(hosts().flatmap(lambda host: st.tuples(st.just(host), faults(host, names=possible(host)))))
@@ -81,9 +84,9 @@ def test_what_a_refresh_cannot_update_keeps_its_old_figure_and_is_stale(case: tu
     """Would have caught: a vanished card whose number, and memory, the next one inherits."""
     host, fault = case
     event(fault["name"])
-    first, report = asyncio.run(changed(host, fault))
-    truth = Truth.of(host)
-    for before, after in zip(first, report.devices, strict=True):
+    first, simulated = changed(host, fault)
+    truth = Truth.of(simulated.host)
+    for before, after in zip(first, simulated.report.devices, strict=True):
         now = before.free_memory if after.stale else figure(truth, before)
         assert after == replace(before, free_memory=now, stale=after.stale)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from random import Random
@@ -11,9 +10,9 @@ from typing import Any
 from hypothesis import event, settings
 from hypothesis import strategies as st
 
-from pytest_gpudiscover import DeviceInfo, Discovery, Report
+from pytest_gpudiscover import DeviceInfo, Report
 from pytest_gpudiscover.masks import UserMasks, show_only
-from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.simulation import FakeHost, simulate
 from pytest_gpudiscover.strategies import Listed, Truth
 from pytest_gpudiscover.surroundings import Surroundings
 
@@ -39,10 +38,8 @@ def surroundings(masks: Mapping[str, str] | None = None) -> Surroundings:
 
 
 def found(host: FakeHost, masks: Mapping[str, str] | None = None, **options: Any) -> Report:
-    """Discover a machine in memory."""
-    discovery = Discovery(host.in_memory(), surroundings=surroundings(masks), **options)
-    asyncio.run(discovery.devices())
-    return discovery.report
+    """Discover a machine in memory, under virtual time; unless a `seed` is given, nothing takes any."""
+    return simulate(host, **{"seed": None, "surroundings": surroundings(masks), **options}).report
 
 
 def shown_by(devices: Sequence[DeviceInfo], masks: Mapping[str, str]) -> dict[str, str]:

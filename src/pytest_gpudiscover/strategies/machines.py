@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
@@ -27,6 +28,7 @@ from pytest_gpudiscover.strategies.faults import faults, possible_on
 from pytest_gpudiscover.strategies.views import LOSSES, USUAL_LOSSES, View, entries, views_of
 from pytest_gpudiscover.strategies.views import tables_of as variant_tables
 
+_MAX_GPUS = 64
 _MAX_FAULTS = 3
 
 
@@ -46,7 +48,7 @@ def hosts(
 
     Args:
         min_gpus: the fewest cards.
-        max_gpus: the most cards; the slices of a card count as one.
+        max_gpus: the most cards, up to 64; the slices of a card count as one.
         vendors: whose cards there may be, of `VENDORS`. Apple's, and NVIDIA's Jetson boards, are alone in
             their machine.
         max_variants: the most variants of one library; 0: nothing lists anything.
@@ -57,8 +59,9 @@ def hosts(
     Raises:
         InvalidArgument: no machine is like that.
     """
-    if not 0 <= min_gpus <= max_gpus:
-        raise InvalidArgument(f"expected 0 <= min_gpus <= max_gpus, got {min_gpus} and {max_gpus}")
+    if not 0 <= min_gpus <= max_gpus <= _MAX_GPUS:
+        wanted = f"0 <= min_gpus <= max_gpus <= {_MAX_GPUS}"
+        raise InvalidArgument(f"expected {wanted}, got {min_gpus} and {max_gpus}")
     makers = chosen("vendors", vendors, VENDORS)
     kinds_of(makers, min_gpus, max_gpus)  # refuses what no machine has
     return _hosts(
@@ -97,26 +100,12 @@ def _hosts(
 ) -> FakeHost:
     kinds = draw(_kinds(makers, min_gpus, max_gpus))
     place = draw(PLACES)
-    views = draw(views_of(kinds, max_variants=max_variants, losses=losses))
+    views = tuple(draw(views_of(kinds, max_variants=max_variants, losses=losses)))
     least, most = (1, 1) if len(kinds) == 1 else (min_gpus, max_gpus if kinds else 0)
     least = min(max(least, draw(_LEAST)), most)
     # All that is drawn of a card stands together: a card that does not matter is shrunk away in one piece.
-    in_slots = draw(st.lists(_slots(kinds, tuple(views), losses), min_size=least, max_size=most))
-    cards = [slot.card(n, place) for n, slot in enumerate(in_slots)]
-    listings = {
-        view.variant: {
-            name: entry
-            for card, slot in zip(cards, in_slots, strict=True)
-            for name, entry in zip(view.names(card), slot.entries[n], strict=False)
-        }
-        for n, view in enumerate(views)
-    }
-    host = FakeHost(
-        {
-            "gpu": gpu_tables(cards),
-            "variant": variant_tables(views, cards, listings, renumbered="renumbered" in losses),
-        }
-    )
+    slots = draw(st.lists(_slots(kinds, views, losses), min_size=least, max_size=most))
+    host = FakeHost(_document(slots, place, views, renumbered="renumbered" in losses))
     possible = possible_on(host, fault_names)
     if not possible:
         return host
@@ -153,6 +142,9 @@ class _Slot:
         )
 
 
+_LEAST = st.sampled_from((1, 2, 3, 1, 2, 3, 0))
+"""The fewest cards of a machine: without it, every third has none."""
+_WHICH = st.sampled_from((0, 1))
 _SLICES = st.sampled_from(("", "ab", "abc"))
 _SHARES = st.sampled_from((1.0, 1.0, 0.5, 0.0))
 
@@ -161,22 +153,23 @@ _SHARES = st.sampled_from((1.0, 1.0, 0.5, 0.0))
 def _slots(draw: st.DrawFn, kinds: Kinds, views: tuple[View, ...], losses: tuple[str, ...]) -> _Slot:
     kind = kinds[draw(_WHICH) % len(kinds)]
     slices = draw(_SLICES) if kind in SLICED else ""
-    several = entries(losses)
-    return _Slot(
-        kind=kind,
-        slices=slices,
-        share=draw(_SHARES),
-        entries=tuple(tuple(draw(several) for _ in range(_listed_by(view, kind, slices))) for view in views),
-    )
+    share = draw(_SHARES)
+    listed = [view.knows(kind) * (len(slices) if slices and view.sees_slices else 1) for view in views]
+    drawn = tuple(tuple(draw(entries(losses)) for _ in range(count)) for count in listed)
+    return _Slot(kind=kind, slices=slices, share=share, entries=drawn)
 
 
-_LEAST = st.sampled_from((1, 2, 3, 1, 2, 3, 0))
-"""The fewest cards of a machine: without it, every third has none."""
-_WHICH = st.sampled_from((0, 1))
-
-
-def _listed_by(view: View, kind: str, slices: str) -> int:
-    """How many entries a card has in a view."""
-    if not view.knows(kind):
-        return 0
-    return len(slices) if slices and view.library == "CUDA" else 1
+def _document(
+    slots: Sequence[_Slot], place: int, views: Sequence[View], *, renumbered: bool
+) -> dict[str, Any]:
+    cards = [slot.card(n, place) for n, slot in enumerate(slots)]
+    listings = {
+        view.variant: {
+            gpu: entry
+            for card, slot in zip(cards, slots, strict=True)
+            for gpu, entry in zip(view.gpus_of(card), slot.entries[n], strict=True)
+        }
+        for n, view in enumerate(views)
+    }
+    tables = variant_tables(views, cards, listings, renumbered=renumbered)
+    return {"gpu": gpu_tables(cards), "variant": tables}

@@ -63,9 +63,16 @@ class View:
             return bool(profile.vulkan)
         return profile.vendor == _MAKERS[self.library]
 
-    def names(self, card: Card) -> Sequence[str]:
-        """The GPUs that it lists of a card: CUDA has the slices, and knows nothing of the whole."""
-        return (card.slices if self.library == "CUDA" else ()) or [card.name]
+    @property
+    def sees_slices(self) -> bool:
+        """Whether it lists the slices of a card, and knows nothing of the whole."""
+        return self.library == "CUDA"
+
+    def gpus_of(self, card: Card) -> Sequence[str]:
+        """The GPUs that it lists of a card, by name."""
+        if not self.knows(card.kind):
+            return ()
+        return card.slices if card.slices and self.sees_slices else (card.name,)
 
 
 Listing = Mapping[str, str]
@@ -126,7 +133,7 @@ def tables_of(
     tables = {}
     for view in views:
         of_first = first.setdefault(view.library, view)
-        gpus = {name: card for card in cards if view.knows(card.kind) for name in view.names(card)}
+        gpus = {gpu: card for card in cards for gpu in view.gpus_of(card)}
         # No real view gives a slice a number: beside its card's PCI id, that would be all it is known by.
         numbered = view.ids == "number" and not any(card.slices for card in gpus.values())
         alike = of_first if numbered and not renumbered else view
