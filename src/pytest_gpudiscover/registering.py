@@ -1,34 +1,66 @@
 """What Hypothesis draws for our types by itself: `st.from_type(DeviceInfo)`, or an argument of that type.
 
-Hypothesis calls `register` at the end of its own import (entry point group `hypothesis`). The strategies are
-loaded when one is drawn from: whoever imports Hypothesis for something else pays for the types alone.
+Hypothesis calls `register` at the end of its own import (entry point group `hypothesis`), also in programs
+that never see a GPU. It wants the types themselves, and to import them takes a fifth of the time that its own
+import takes; so what has not been imported yet is registered when it is.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import ModuleType
+from typing import Any
+
+_STRATEGIES = {
+    "pytest_gpudiscover.devices": {"DeviceID": "device_ids", "DeviceInfo": "devices"},
+    "pytest_gpudiscover.simulation.hosts": {"FakeHost": "hosts"},
+}
+"""By the modules that define them, our types; and of each, the function of `strategies` that is for it."""
+
 
 def register() -> None:
-    """Tell Hypothesis which strategies are for our types."""
+    """Let Hypothesis know the strategies for our types, as soon as these are there."""
+    for name in _STRATEGIES:
+        if name in sys.modules:
+            _register(sys.modules[name])
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)
+
+
+def _register(module: ModuleType) -> None:
     from hypothesis.strategies import SearchStrategy, register_type_strategy
 
-    from pytest_gpudiscover.devices import DeviceID, DeviceInfo
-    from pytest_gpudiscover.simulation.hosts import FakeHost
+    for name, function in _STRATEGIES[module.__name__].items():
 
-    def device_ids(_: type[DeviceID]) -> SearchStrategy[DeviceID]:
-        from pytest_gpudiscover import strategies
+        def strategy(_: type[Any], function: str = function) -> SearchStrategy[Any]:
+            from pytest_gpudiscover import strategies
 
-        return strategies.device_ids()
+            found: SearchStrategy[Any] = getattr(strategies, function)()
+            return found
 
-    def devices(_: type[DeviceInfo]) -> SearchStrategy[DeviceInfo]:
-        from pytest_gpudiscover import strategies
+        register_type_strategy(getattr(module, name), strategy)
 
-        return strategies.devices()
 
-    def hosts(_: type[FakeHost]) -> SearchStrategy[FakeHost]:
-        from pytest_gpudiscover import strategies
+class _Loader(SourceFileLoader):
+    """Loads a module as ever, and then registers its types."""
 
-        return strategies.hosts()
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        _register(module)
 
-    register_type_strategy(DeviceID, device_ids)
-    register_type_strategy(DeviceInfo, devices)
-    register_type_strategy(FakeHost, hosts)
+
+class _Finder:
+    """Finds the modules of our types, where anybody finds them, for `_Loader`."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in _STRATEGIES:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec

@@ -252,23 +252,31 @@ def result_of(program: str) -> str:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
-def test_our_types_are_drawn_where_hypothesis_alone_was_imported() -> None:
-    program = """
-import sys
-from hypothesis import HealthCheck, given, settings, strategies as st
-assert "pytest_gpudiscover.strategies" not in sys.modules, "the strategies are loaded too early"
-from pytest_gpudiscover import DeviceID, DeviceInfo
-from pytest_gpudiscover.simulation import FakeHost
+FROM_TYPES = """
+import inspect, sys
+{imports}
+from hypothesis import HealthCheck, given, settings
 
 @settings(max_examples=1, suppress_health_check=list(HealthCheck))
 @given(...)
 def draw(name: DeviceID, device: DeviceInfo, host: FakeHost):
     from pytest_gpudiscover.strategies import LIBRARIES
-    print(type(name).__name__, device.library in LIBRARIES, *host.document)
+    print(name.library in LIBRARIES, device.library in LIBRARIES, *host.document)
 
 draw()
+assert "A simulated machine" in inspect.getsource(inspect.getmodule(FakeHost))
 """
-    assert result_of(program).split() == ["DeviceID", "True", "gpu", "variant"]
+OURS = (
+    "from pytest_gpudiscover import DeviceID, DeviceInfo; from pytest_gpudiscover.simulation import FakeHost"
+)
+LIGHT = (
+    "assert not any(name.startswith('pytest_gpudiscover.sim') for name in sys.modules), 'imported too early'"
+)
+
+
+@pytest.mark.parametrize("imports", [f"{OURS}; import hypothesis", f"import hypothesis; {LIGHT}; {OURS}"])
+def test_our_types_are_drawn_whether_they_or_hypothesis_are_imported_first(imports: str) -> None:
+    assert result_of(FROM_TYPES.format(imports=imports)).split() == ["True", "True", "gpu", "variant"]
 
 
 def test_who_does_not_ask_for_strategies_imports_no_hypothesis() -> None:
