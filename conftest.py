@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -18,6 +19,10 @@ settings.register_profile("dev", _patient, max_examples=30)
 settings.register_profile("ci", _patient, max_examples=100, derandomize=True, print_blob=True)
 settings.register_profile("thorough", _patient, max_examples=2000, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+# Shells let what they start in the background ignore Ctrl-C, and programs hand that on to theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
