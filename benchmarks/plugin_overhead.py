@@ -1,13 +1,18 @@
 """What the plugin costs a run that uses no GPU: CPU time with it, and with `-p no:gpudiscover`.
 
 Runs of both kinds are interleaved, so that a busy machine slows both. Read the ratios, not the milliseconds;
-that of the fastest quarters is the quieter one. The plugin has to be installed, as it is with its users:
-`tox run -e overhead`, or `python benchmarks/plugin_overhead.py [ROUNDS [TESTS ...]]`.
+that of the fastest quarters is the quieter one. Where valgrind is installed, it counts the instructions of
+one run of each kind: a ratio that is the same on a busy machine, though without the kernel's share.
+
+The plugin has to be installed, as it is with its users: `tox run -e overhead`, or
+`python benchmarks/plugin_overhead.py [ROUNDS [TESTS ...]]`.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,9 +39,32 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
+def command_for(file: Path, options: Sequence[str]) -> list[str]:
+    """The run of pytest that is measured."""
+    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, file.name]
+
+
+def instructions(file: Path, options: Sequence[str]) -> float:
+    """How many instructions one run executes outside the kernel; NaN without valgrind."""
+    if not shutil.which("valgrind"):
+        return float("nan")
+    counting = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    done = subprocess.run(
+        [*counting, *command_for(file, options)],
+        cwd=file.parent,
+        env={**environment(), "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    counted = re.search(r"I +refs: +([0-9,]+)", done.stderr)
+    assert counted is not None
+    return float(counted.group(1).replace(",", ""))
+
+
 def cpu_seconds(file: Path, options: Sequence[str]) -> float:
     """User and system time of one run of pytest, its children included."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, file.name]
+    command = command_for(file, options)
     with subprocess.Popen(command, cwd=file.parent, env=environment(), stdout=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -62,10 +90,12 @@ def fastest(seconds: Sequence[float]) -> float:
     return statistics.mean(sorted(seconds)[: max(len(seconds) // 4, 1)])
 
 
-def row(tests: int, with_plugin: Sequence[float], without: Sequence[float]) -> str:
-    """One line of the table."""
+def row(file: Path, tests: int, rounds: int) -> str:
+    """Measure, and give one line of the table."""
+    with_plugin, without = measured(file, rounds)
     median, bare = statistics.median(with_plugin), statistics.median(without)
-    ratios = f"{median / bare:10.3f} {fastest(with_plugin) / fastest(without):10.3f}"
+    counted = instructions(file, ()) / instructions(file, WITHOUT)
+    ratios = f"{median / bare:10.3f} {fastest(with_plugin) / fastest(without):10.3f} {counted:13.3f}"
     return f"{tests:6} {median * 1000:10.1f} {bare * 1000:10.1f} {ratios}"
 
 
@@ -74,10 +104,10 @@ def main(rounds: int, counts: Sequence[int]) -> None:
     if not entry_points(group="pytest11", name="gpudiscover"):
         sys.exit("the plugin is not installed for this Python: pip install . first, or tox run -e overhead")
     print(f"CPU time of {rounds} runs each, medians in ms, and the ratios with / without")
-    print(f"{'tests':>6} {'with':>10} {'without':>10} {'medians':>10} {'fastest':>10}")
+    print(f"{'tests':>6} {'with':>10} {'without':>10} {'medians':>10} {'fastest':>10} {'instructions':>13}")
     with tempfile.TemporaryDirectory() as directory:
         for tests in counts:
-            print(row(tests, *measured(suite(Path(directory), tests), rounds)), flush=True)
+            print(row(suite(Path(directory), tests), tests, rounds), flush=True)
 
 
 if __name__ == "__main__":
