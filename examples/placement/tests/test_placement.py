@@ -11,22 +11,26 @@ from hypothesis import strategies as st
 from placement import DoesNotFitError, placed, room
 from pytest_gpudiscover import DeviceInfo, discover
 from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.strategies import Truth, faults
+from pytest_gpudiscover.strategies import hosts as any_hosts
 
 GIB = 1024**3
-CARDS = ["GTX 1060", "RTX 4090", "RTX 5090", "H100", "MI300X", "RX 7900 XTX", "Radeon 780M", "Arc A770"]
 
-hosts = st.lists(st.sampled_from(CARDS), min_size=1, max_size=4).map(lambda cards: FakeHost.of(*cards))
-"""Any machine with one to four of these cards, twins included."""
-models = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 40 * GIB), max_size=6)
+hosts = any_hosts(vendors=["NVIDIA", "AMD", "Intel"], min_gpus=1)
+"""Any machine with one to four cards, as its libraries see it: twins, slices, cards without an address."""
+sizes = st.integers(1, 40).map(lambda size: size * GIB)
+models = st.dictionaries(st.sampled_from("abcdefgh"), sizes, min_size=1, max_size=6)
 """Any models, by the bytes that each needs."""
 
 
 @st.composite
 def broken_hosts(draw: st.DrawFn) -> tuple[FakeHost, str]:
-    """A machine on which one card crashes when it is put to work, and that card's PCI address."""
+    """A machine on which one GPU fails when it is put to work, and the name of that GPU."""
     host = draw(hosts)
-    broken = draw(st.sampled_from(host.document["gpu"]))
-    return host.with_fault("crash_deep", device=broken["name"]), broken["pci_id"]
+    fault = draw(faults(host, names=["crash_deep", "refuse_deep"]))
+    # Wherever and whenever it is put to work.
+    always = {"name": fault["name"], "device": fault["device"]}
+    return host.with_fault(**always), fault["device"]
 
 
 def usable(host: FakeHost) -> tuple[DeviceInfo, ...]:
@@ -77,10 +81,11 @@ def test_the_order_of_the_models_does_not_matter(host: FakeHost, models: dict[st
 
 
 @given(machine=broken_hosts(), models=models)
-def test_nothing_is_put_on_a_card_that_crashes(machine: tuple[FakeHost, str], models: dict[str, int]) -> None:
+def test_nothing_is_put_on_a_gpu_that_fails(machine: tuple[FakeHost, str], models: dict[str, int]) -> None:
     host, broken = machine
+    truth = Truth.of(host)
     places = tried(models, usable(host))
-    assert broken not in {device.pci_id for device in places.values()}
+    assert broken not in {truth.behind(device).name for device in places.values()}
 
 
 def test_a_machine_without_a_gpu_is_told_from_one_that_is_full() -> None:
