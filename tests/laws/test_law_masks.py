@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from pytest_gpudiscover import DeviceInfo, Discovery, Phase
@@ -20,6 +20,17 @@ masked = hosts(min_gpus=2).flatmap(lambda host: st.tuples(st.just(host), masks(h
 understood = hosts(min_gpus=2).flatmap(lambda host: st.tuples(st.just(host), masks(host, garbage=False)))
 
 
+def composable(users: Masks) -> bool:
+    """Whether ROCm's masks can be made one: a UUID in a list of numbers is understood by the driver alone."""
+    hip = users.get("HIP_VISIBLE_DEVICES", users.get("CUDA_VISIBLE_DEVICES", ""))
+    return "ROCR_VISIBLE_DEVICES" not in users or "GPU-" not in hip
+
+
+radeons = hosts(vendors=["AMD"], min_gpus=2, lossy=["numbers", "reordered", "partial"]).flatmap(
+    lambda host: st.tuples(st.just(host), masks(host, libraries=["ROCm"], garbage=False).filter(composable))
+)
+
+
 @given(understood)
 def test_a_discovery_finds_every_gpu_that_the_users_masks_leave_and_no_other(
     case: tuple[FakeHost, Masks],
@@ -31,6 +42,18 @@ def test_a_discovery_finds_every_gpu_that_the_users_masks_leave_and_no_other(
     served = [visible.behind(device) for device in found(host, users).devices]
     # Where PCI ids tell, a card that one library has is not served by another.
     assert {gpu.card for gpu in served} == {each.gpu.card for each in visible.listed}
+
+
+@given(radeons)
+def test_a_discovery_finds_every_gpu_that_is_left_by_all_masks_that_rocm_reads(
+    case: tuple[FakeHost, Masks],
+) -> None:
+    """Would have caught: a user's HIP mask that hides what a probe's ROCR mask is to show."""
+    host, users = case
+    event(" and ".join(sorted(users)) or "no mask")
+    visible = Truth.of(host, users)
+    served = {visible.behind(device) for device in found(host, users).devices}
+    assert served == {each.gpu for each in visible.listed}
 
 
 @given(masked)

@@ -21,7 +21,7 @@ MASKED = ("CUDA", "ROCm", "Vulkan")
 
 _VARIABLES = {
     "CUDA": ("CUDA_VISIBLE_DEVICES",),
-    "ROCm": ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
+    "ROCm": ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
     "Vulkan": ("GGML_VK_VISIBLE_DEVICES",),
 }
 _BY_NUMBER = _VARIABLES["Vulkan"]
@@ -51,12 +51,12 @@ def masks(
     Raises:
         InvalidArgument: there is no such library, or it has no mask.
     """
-    uuids = {
-        variable: _uuids(host, library)
-        for library in chosen("libraries", libraries, MASKED)
-        for variable in _VARIABLES[library]
-    }
-    return _masks({variable: names for variable, names in uuids.items() if names}, garbage=garbage)
+    uuids: dict[str, tuple[str, ...]] = {}
+    for library in chosen("libraries", libraries, MASKED):
+        if names := _uuids(host, library):
+            # Of two libraries that read one variable, the first is the one that it is meant for.
+            uuids = {**dict.fromkeys(_VARIABLES[library], names), **uuids}
+    return _masks(uuids, garbage=garbage)
 
 
 def _uuids(host: FakeHost | None, library: str) -> tuple[str, ...]:
