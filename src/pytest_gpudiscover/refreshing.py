@@ -33,7 +33,7 @@ def matched(kept: Sequence[DeviceInfo], answer: Answer, masked: Collection[str])
     """Match an answer to the devices its probe was masked to.
 
     By PCI id where both sides have one, else by UUID where both do, else number n is the n-th of its library
-    in the mask. Nothing else matches, and nobody is matched twice.
+    in the mask, if description and total memory agree. Nothing else matches, and nobody is matched twice.
 
     Args:
         kept: the devices, in the order of the mask.
@@ -55,7 +55,8 @@ def matched(kept: Sequence[DeviceInfo], answer: Answer, masked: Collection[str])
 
 
 def _find(listed: DeviceInfo, candidates: Sequence[DeviceInfo], masked: bool) -> DeviceInfo | None:
-    # A place in the mask is the weakest evidence: whoever is known by a PCI id or a UUID comes first.
+    # A place in the mask is the weakest evidence: whoever is known by a PCI id or a UUID comes first, and a
+    # card of another kind that was put there since is a stranger.
     known = next(
         (device for device in candidates if _comparable(device, listed) and same_gpu(device, listed)), None
     )
@@ -63,7 +64,7 @@ def _find(listed: DeviceInfo, candidates: Sequence[DeviceInfo], masked: bool) ->
         return known
     by_number = {str(n) if masked else device.runner_id: device for n, device in enumerate(candidates)}
     in_its_place = by_number.get(listed.id)
-    return None if in_its_place is None or _comparable(in_its_place, listed) else in_its_place
+    return in_its_place if in_its_place is not None and same_gpu(in_its_place, listed) else None
 
 
 def _comparable(device: DeviceInfo, listed: DeviceInfo) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -16,9 +17,6 @@ from pytest_gpudiscover.strategies import Masks, Truth, hosts, masks
 from pytest_gpudiscover.surroundings import Surroundings
 from truths import found, shown_by, some, surroundings, tell
 
-masked = hosts(min_gpus=2).flatmap(lambda host: st.tuples(st.just(host), masks(host)))
-understood = hosts(min_gpus=2).flatmap(lambda host: st.tuples(st.just(host), masks(host, garbage=False)))
-
 
 def composable(users: Masks) -> bool:
     """Whether ROCm's masks can be made one: a UUID in a list of numbers is understood by the driver alone."""
@@ -26,12 +24,19 @@ def composable(users: Masks) -> bool:
     return "ROCR_VISIBLE_DEVICES" not in users or "GPU-" not in hip
 
 
+def with_masks(host: FakeHost, **options: Any) -> st.SearchStrategy[tuple[FakeHost, Masks]]:
+    return st.tuples(st.just(host), masks(host, **options).filter(composable))
+
+
+masked = hosts(min_gpus=2).flatmap(with_masks)
+understood = hosts(min_gpus=2).flatmap(lambda host: with_masks(host, garbage=False))
+numbered = hosts(vendors=["NVIDIA", "AMD"], min_gpus=2, lossy=["numbers", "reordered"]).flatmap(with_masks)
 radeons = hosts(vendors=["AMD"], min_gpus=2, lossy=["numbers", "reordered", "partial"]).flatmap(
-    lambda host: st.tuples(st.just(host), masks(host, libraries=["ROCm"], garbage=False).filter(composable))
+    lambda host: with_masks(host, libraries=["ROCm"], garbage=False)
 )
 
 
-@given(understood)
+@given(understood | numbered)
 def test_a_discovery_finds_every_gpu_that_the_users_masks_leave_and_no_other(
     case: tuple[FakeHost, Masks],
 ) -> None:

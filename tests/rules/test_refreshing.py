@@ -63,6 +63,13 @@ def test_number_n_is_the_nth_entry_of_the_mask() -> None:
     assert free_memory(kept, card("1", free=50), card("0", free=30)) == {"0": 30, "1": 50}
 
 
+def test_a_card_of_another_kind_in_its_place_is_a_stranger() -> None:
+    kept = card("0", filtered_id="0")
+    for other in (replace(kept, description="another"), replace(kept, total_memory=2 * GIB)):
+        found = matched([kept], Answer((other,)))
+        assert (found.free, found.missing, found.strangers) == ({}, (kept,), (other,))
+
+
 def test_numbers_count_within_their_own_library() -> None:
     kept = [card("0", library="Vulkan"), card("0"), card("1")]
     found = matched(
