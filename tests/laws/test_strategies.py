@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -287,3 +288,23 @@ from pytest_gpudiscover.simulation import *
 print("hypothesis" in sys.modules)
 """
     assert result_of(program).split() == ["False"]
+
+
+# The page.
+
+PAGE = (Path(__file__).parents[2] / "docs" / "property-testing.md").read_text(encoding="utf-8")
+
+
+def test_the_pages_example_is_a_law_that_holds(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    pytester.makepyfile(test_example=example)
+    assert pytester.runpytest_inprocess().parseoutcomes() == {"passed": 1}
+
+
+def test_the_page_names_every_public_name_and_every_loss() -> None:
+    # What only annotations need is named where it is returned.
+    public = {name for name in strategies.__all__ if name not in ("Fault", "Masks", "Supported", "body_of")}
+    constants = {"LIBRARIES", "LOSSES", "MASKED", "VENDORS"}
+    assert [name for name in sorted(public - constants) if f"`{name}" not in PAGE] == []
+    assert [loss for loss in LOSSES if f"| `{loss}` |" not in PAGE] == []
