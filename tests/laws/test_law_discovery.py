@@ -16,6 +16,10 @@ from truths import COMPUTE, chances, found, tell
 
 machines = hosts(vendors=["NVIDIA", "AMD", "Intel"])
 """Metal devices are trusted, and never verified: nothing that fails deep fails there."""
+told_apart = hosts(
+    vendors=["NVIDIA", "AMD", "Intel"], min_gpus=2, lossy=["odd_pci_ids", "numbers", "reordered", "partial"]
+)
+"""Machines of which every entry says by a PCI id or a UUID which GPU it is."""
 
 FAILURES = (
     *("exit_early", "signal", "never_bind", "stop_self", "accept_silent", "redirect"),
@@ -78,6 +82,17 @@ def with_failing_gpu(host: FakeHost, random: Random, fault: str) -> FakeHost:
 
 def _gpu_of(entry: str | Mapping[str, Any]) -> Any:
     return entry if isinstance(entry, str) else entry["gpu"]
+
+
+@given(told_apart, chances)
+def test_what_fails_is_never_taken_for_another_that_answers_in_its_place(
+    host: FakeHost, random: Random
+) -> None:
+    """Caught in the reference: any device in the answer verifies the one that was asked for."""
+    if host.document["gpu"]:
+        failing = random.choice(host.document["gpu"])["name"]
+        worse = host.with_fault("mask_ignored").with_fault("refuse_deep", device=failing)
+        assert failing not in {name for name, *_ in served(worse, found(worse))}
 
 
 def slowed(host: FakeHost) -> st.SearchStrategy[tuple[FakeHost, Fault]]:

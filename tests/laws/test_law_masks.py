@@ -32,7 +32,7 @@ masked = hosts(min_gpus=2).flatmap(with_masks)
 understood = hosts(min_gpus=2).flatmap(lambda host: with_masks(host, garbage=False))
 numbered = hosts(vendors=["NVIDIA", "AMD"], min_gpus=2, lossy=["numbers", "reordered"]).flatmap(with_masks)
 radeons = hosts(vendors=["AMD"], min_gpus=2, lossy=["numbers", "reordered", "partial"]).flatmap(
-    lambda host: with_masks(host, libraries=["ROCm"], garbage=False)
+    lambda host: with_masks(host, libraries=["ROCm"])
 )
 
 

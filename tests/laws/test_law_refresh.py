@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from fake_runner.faults import VOCABULARY
 from pytest_gpudiscover import DeviceInfo
+from pytest_gpudiscover.masks import UserMasks
 from pytest_gpudiscover.refreshing import matched, updated
 from pytest_gpudiscover.selection import renumbered
 from pytest_gpudiscover.simulation import FakeHost, Simulated, Simulation, simulate
-from pytest_gpudiscover.strategies import Fault, Truth, devices, faults, hosts
+from pytest_gpudiscover.strategies import MASKED, Fault, Truth, devices, faults, hosts
 from pytest_gpudiscover.wire import Answer
-from truths import SYSTEM_MEMORY, chances, surroundings, tell
+from truths import SYSTEM_MEMORY, chances, shown_by, surroundings, tell
 
 MIB = 1 << 20
 whole_views = hosts(lossy=["odd_pci_ids", "numbers", "reordered"])
@@ -123,6 +124,21 @@ def test_in_a_refresh_everybody_is_matched_once_or_missing_and_every_entry_used_
     assert (found.free.keys() | missing, found.free.keys() & missing) == (names, set())
     assert len(found.free) + len(found.strangers) == len(listed)
     assert set(found.strangers) <= set(listed)
+
+
+@given(hosts(max_variants=1), chances)
+def test_behind_its_own_mask_every_device_of_a_refresh_is_found(host: FakeHost, random: Random) -> None:
+    """Would have caught: a number behind the mask taken for the one that the runner gave at first."""
+    # With one variant of each library, a runner that has all of them built in lists them together.
+    listed = [each for each in Truth.of(host).listed if each.device.library in MASKED]
+    kept = [each for each in listed if random.random() < 0.6]
+    known = renumbered(UserMasks.read({}, "linux").translated(Answer(tuple(e.device for e in kept))).devices)
+    masks = shown_by(known, {})
+    shown = [each.device for each in Truth.of(host, masks).listed if each.device.library in MASKED]
+    hidden = {each.device.library for each in listed} - {each.device.library for each in kept}
+    answer = tuple(device for device in shown if device.library not in hidden)
+    result = matched(known, Answer(answer), MASKED)
+    assert result.free == {new.device_id: old.gpu.free_memory for new, old in zip(known, kept, strict=True)}
 
 
 @given(alike_lists, alike_lists)
