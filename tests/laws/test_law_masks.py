@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import event, given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from pytest_gpudiscover import DeviceInfo, Discovery, Phase
@@ -34,6 +34,7 @@ numbered = hosts(vendors=["NVIDIA", "AMD"], min_gpus=2, lossy=["numbers", "reord
 radeons = hosts(vendors=["AMD"], min_gpus=2, lossy=["numbers", "reordered", "partial"]).flatmap(
     lambda host: with_masks(host, libraries=["ROCm"])
 )
+three = FakeHost.of("MI210", "MI210", "MI210")
 
 
 @given(understood | numbered)
@@ -50,6 +51,9 @@ def test_a_discovery_finds_every_gpu_that_the_users_masks_leave_and_no_other(
 
 
 @given(radeons)
+@example((three, {"ROCR_VISIBLE_DEVICES": "0,x,1", "HIP_VISIBLE_DEVICES": "1"}))
+@example((three, {"ROCR_VISIBLE_DEVICES": "0,0,1", "HIP_VISIBLE_DEVICES": "1"}))
+@example((three, {"HIP_VISIBLE_DEVICES": "1,1,0"}))
 def test_a_discovery_finds_every_gpu_that_is_left_by_all_masks_that_rocm_reads(
     case: tuple[FakeHost, Masks],
 ) -> None:

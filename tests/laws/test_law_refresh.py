@@ -21,6 +21,8 @@ from truths import SYSTEM_MEMORY, chances, shown_by, surroundings, tell
 MIB = 1 << 20
 whole_views = hosts(lossy=["odd_pci_ids", "numbers", "reordered"])
 """Machines of which every entry says by a PCI id or a UUID which GPU it is, unless there is only one."""
+by_number = hosts(vendors=["AMD"], min_gpus=3, max_gpus=4, max_variants=1, lossy=["no_pci_ids", "numbers"])
+"""Machines of which many entries say by a number alone which GPU it is."""
 lists = st.lists(devices(), max_size=5, unique_by=lambda device: device.device_id)
 nameless = devices(libraries=["ROCm"]).map(lambda device: replace(device, pci_id=""))
 alike_lists = st.lists(nameless, max_size=3, unique_by=lambda device: device.device_id)
@@ -126,7 +128,7 @@ def test_in_a_refresh_everybody_is_matched_once_or_missing_and_every_entry_used_
     assert set(found.strangers) <= set(listed)
 
 
-@given(hosts(max_variants=1), chances)
+@given(hosts(max_variants=1) | by_number, chances)
 def test_behind_its_own_mask_every_device_of_a_refresh_is_found(host: FakeHost, random: Random) -> None:
     """Would have caught: a number behind the mask taken for the one that the runner gave at first."""
     # With one variant of each library, a runner that has all of them built in lists them together.

@@ -129,16 +129,15 @@ def test_two_cards_shrink_to_two_plain_cards_of_one_kind() -> None:
 @pytest.mark.parametrize(
     "strategy",
     [
-        strategies.hosts(with_faults=True, min_gpus=1),
-        strategies.devices(),
-        strategies.device_ids(),
-        strategies.supported_maps(),
-        strategies.masks(),
-        strategies.faults(workstation),
-        strategies.mutated_bodies(),
-        strategies.damaged_bodies(),
+        pytest.param(strategies.hosts(with_faults=True, min_gpus=1), id="hosts"),
+        pytest.param(strategies.devices(), id="devices"),
+        pytest.param(strategies.device_ids(), id="device_ids"),
+        pytest.param(strategies.supported_maps(), id="supported_maps"),
+        pytest.param(strategies.masks(), id="masks"),
+        pytest.param(strategies.faults(workstation), id="faults"),
+        pytest.param(strategies.mutated_bodies(), id="mutated_bodies"),
+        pytest.param(strategies.damaged_bodies(), id="damaged_bodies"),
     ],
-    ids=str,
 )
 def test_what_is_printed_of_a_failure_is_code_that_rebuilds_the_value(
     strategy: st.SearchStrategy[Any],
