@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from pytest_gpudiscover.errors import HostFileError
 from pytest_gpudiscover.simulation.hosts import FakeHost
@@ -27,11 +28,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit code: 1 when a law was broken, 2 when there is no such machine.
     """
     options = _parser().parse_args(arguments)
-    # What an engine says of all that goes wrong is not what is looked for here.
+    with _no_log():
+        if options.machine:
+            return _show(options.machine, options.seed)
+        if options.count:
+            return _hunt(range(options.seed, options.seed + options.count))
+        return _tell(options.seed)
+
+
+@contextmanager
+def _no_log() -> Iterator[None]:
+    """What an engine says of all that goes wrong is not what is looked for here."""
+    before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    if options.machine:
-        return _show(options.machine, options.seed)
-    return _hunt(range(options.seed, options.seed + options.count)) if options.count else _tell(options.seed)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _parser() -> argparse.ArgumentParser:

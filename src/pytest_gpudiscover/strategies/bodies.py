@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pytest_gpudiscover.devices import DeviceInfo
+from pytest_gpudiscover.strategies.choices import built
 from pytest_gpudiscover.strategies.values import devices
 
 _KEYS = {
@@ -71,7 +72,7 @@ def bodies(*, max_devices: int = 4) -> st.SearchStrategy[Body]:
     Args:
         max_devices: the most devices that are listed.
     """
-    return st.builds(_valid, _listed(max_devices), _STYLES)
+    return built(_valid, _listed(max_devices), _STYLES)
 
 
 def mutated_bodies(*, max_devices: int = 4) -> st.SearchStrategy[Body]:
@@ -83,7 +84,7 @@ def mutated_bodies(*, max_devices: int = 4) -> st.SearchStrategy[Body]:
         max_devices: the most entries.
     """
     harm = st.lists(st.tuples(st.integers(0, max_devices - 1), _MUTATIONS), min_size=1, max_size=3)
-    return st.builds(_mutated, _listed(max_devices), harm)
+    return built(_mutated, _listed(max_devices), harm)
 
 
 def damaged_bodies(*, max_devices: int = 4) -> st.SearchStrategy[bytes]:
@@ -94,7 +95,7 @@ def damaged_bodies(*, max_devices: int = 4) -> st.SearchStrategy[bytes]:
     """
     harm = st.lists(st.tuples(st.integers(0, 2**12), st.integers(0, 2**5), _BYTES), min_size=1, max_size=4)
     whole = bodies(max_devices=max_devices) | mutated_bodies(max_devices=max_devices)
-    return st.builds(_damaged, whole, harm)
+    return built(_damaged, whole, harm)
 
 
 def _listed(max_devices: int) -> st.SearchStrategy[list[DeviceInfo]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import combinations
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
@@ -31,6 +31,12 @@ def mostly(
     """The usual one, so many times as often as the other. `one_of` takes each of its strategies once."""
     which = st.sampled_from((True,) * times + (False,))
     return which.flatmap(lambda is_usual: usual if is_usual else other)
+
+
+@st.composite
+def built(draw: st.DrawFn, build: Callable[..., _Item], *parts: st.SearchStrategy[Any]) -> _Item:
+    """As `st.builds`, but a failure shows the value itself, where that would show a call of ours."""
+    return build(*map(draw, parts))
 
 
 ORDERS = st.integers(0, 23)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pytest_gpudiscover.devices import DeviceID, DeviceInfo
 from pytest_gpudiscover.simulation import PROFILES, Profile
 from pytest_gpudiscover.strategies.checking import chosen
+from pytest_gpudiscover.strategies.choices import built
 
 LIBRARIES = ("CUDA", "ROCm", "Vulkan", "Metal", "Level Zero")
 """The libraries that devices are drawn from."""
@@ -61,7 +62,7 @@ def device_ids(*, libraries: Collection[str] = LIBRARIES) -> st.SearchStrategy[D
     Raises:
         InvalidArgument: there is no such library.
     """
-    return devices(libraries=libraries).map(lambda device: device.device_id)
+    return built(lambda device: device.device_id, devices(libraries=libraries))
 
 
 @st.composite
