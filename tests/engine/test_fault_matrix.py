@@ -7,7 +7,7 @@ cell fails when what it sees is not what stands there.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from machines import verdicts
 from pytest_gpudiscover import Discovery, Phase, Reason, Report
 from pytest_gpudiscover.blocking import run_in_thread
 from pytest_gpudiscover.installations import Installation
-from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.simulation import FakeHost, virtual_time
 from pytest_gpudiscover.surroundings import Surroundings
 
 PAGE = Path(__file__).parents[2] / "docs" / "fault-matrix.md"
@@ -83,7 +83,12 @@ def struck_host(name: str, phase: Phase) -> FakeHost:
     return FakeHost({"gpu": plain["gpu"], "variant": variants, "fault": [fault]})
 
 
-def seen(installation: Installation, phase: Phase, timeout: float) -> Sight:
+def seen(
+    installation: Installation,
+    phase: Phase,
+    timeout: float,
+    run: Callable[[Callable[[], Coroutine[Any, Any, Sight]]], Sight] = run_in_thread,
+) -> Sight:
     """Discover and refresh, with this deadline in one phase and ample ones in the others."""
     discovery = Discovery(
         installation,
@@ -99,7 +104,7 @@ def seen(installation: Installation, phase: Phase, timeout: float) -> Sight:
         await discovery.devices()
         return Sight(bootstrap, discovery.report)
 
-    return run_in_thread(twice)
+    return run(twice)
 
 
 def verdict(sight: Sight, phase: Phase) -> str:
@@ -166,7 +171,9 @@ def test_a_fault_has_its_verdict_and_touches_nobody_else(name: str, phase: Phase
     assert all(r.detail and isinstance(r.reason, Reason) for r in report.rejected)
     assert all(probe.ended - probe.started < timeout + ENDING for probe in report.probes)
 
-    in_memory = seen(struck_host(name, phase).in_memory(), phase, 0.8 if name in HANGING else AMPLE)
+    in_memory = seen(
+        struck_host(name, phase).in_memory(), phase, timeout, lambda start: virtual_time.run(start())
+    )
     assert verdicts(in_memory.bootstrap) == verdicts(sight.bootstrap)
     assert verdicts(in_memory.refresh) == verdicts(sight.refresh)
     assert WRITING or REACHED[name, phase] == EXPECTED.get((name, phase))

@@ -69,7 +69,7 @@ def _machine(pytester: pytest.Pytester, stand_in_cuda: Path, monkeypatch: pytest
     }.items():
         monkeypatch.setenv(name, str(value))
     pytester.makeini(
-        "[pytest]\naddopts = -p no:cacheprovider\nasyncio_default_fixture_loop_scope = function\n"
+        "[pytest]\naddopts = -p no:cacheprovider\n"
     )
     pytester.makepyfile(program=PROGRAM)
 

@@ -17,6 +17,11 @@ ANY_GPU = "def test_gpu(gpu_devices):\n    assert gpu_devices\n"
 
 
 @pytest.fixture(autouse=True)
+def _only_the_plugins_that_matter() -> None:
+    """All that are installed: asynchronous tests are run here too."""
+
+
+@pytest.fixture(autouse=True)
 def _quiet(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\naddopts = -p no:randomly\nasyncio_default_fixture_loop_scope = function\n")
 

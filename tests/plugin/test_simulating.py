@@ -32,7 +32,7 @@ def _quiet(pytester: pytest.Pytester) -> None:
 
 
 def ini(pytester: pytest.Pytester, *lines: str) -> None:
-    pytester.makeini("\n".join(["[pytest]", "asyncio_default_fixture_loop_scope = function", *lines]))
+    pytester.makeini("\n".join(["[pytest]", *lines]))
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ class Place:
             "GPUDISCOVER_LEASES": str(self.directory / "leases"),
             "GPUDISCOVER_LEASE_TIMEOUT": str(PATIENCE),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_ADDOPTS": "",
             "STRESS_PLACE": str(self.directory),
             "STRESS_RUN": run,
             "STRESS_TESTS": str(tests),

@@ -11,9 +11,6 @@ from pytest_gpudiscover.simulation import FakeHost
 if TYPE_CHECKING:
     import pytest
 
-INI = "asyncio_default_fixture_loop_scope = function"
-"""What pytest-asyncio would else warn of."""
-
 
 def on(host: FakeHost, directory: Path) -> list[str]:
     """The options that give a run this machine."""
@@ -23,7 +20,7 @@ def on(host: FakeHost, directory: Path) -> list[str]:
 
 def with_ini(pytester: pytest.Pytester, *lines: str) -> None:
     """Give the runs of a test an ini file with these lines."""
-    pytester.makeini("\n".join(["[pytest]", INI, *lines]))
+    pytester.makeini("\n".join(["[pytest]", *lines]))
 
 
 def pytest_alone(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
