@@ -35,6 +35,15 @@ radeons = hosts(vendors=["AMD"], min_gpus=2, lossy=["numbers", "reordered", "par
     lambda host: with_masks(host, libraries=["ROCm"])
 )
 three = FakeHost.of("MI210", "MI210", "MI210")
+geforces = hosts(vendors=["NVIDIA"], min_gpus=2, lossy=["numbers", "reordered", "partial"]).flatmap(
+    lambda host: with_masks(host, libraries=["CUDA"])
+)
+by_number = FakeHost(
+    document={
+        "gpu": [{"name": name, "profile": "RTX 4090"} for name in "abc"],
+        "variant": {"cuda": {"library": "CUDA", "devices": ["a", "b", "c"], "ids": "number"}},
+    }
+)
 
 
 @given(understood | numbered)
@@ -63,6 +72,18 @@ def test_a_discovery_finds_every_gpu_that_is_left_by_all_masks_that_rocm_reads(
     visible = Truth.of(host, users)
     served = {visible.behind(device) for device in found(host, users).devices}
     assert served == {each.gpu for each in visible.listed}
+
+
+@given(geforces)
+@example((by_number, {"CUDA_VISIBLE_DEVICES": "2,1.0,0"}))
+def test_a_discovery_takes_every_gpu_that_a_mask_leaves_to_cuda_whatever_is_in_it(
+    case: tuple[FakeHost, Masks],
+) -> None:
+    """Would have caught: an entry such as `1.0` taken for the end of the list, where C reads a number."""
+    host, users = case
+    visible = Truth.of(host, users)
+    served = {visible.behind(device) for device in found(host, users).devices if device.library == "CUDA"}
+    assert served == {each.gpu for each in visible.listed if each.device.library == "CUDA"}
 
 
 @given(masked)
