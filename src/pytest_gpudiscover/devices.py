@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -45,6 +46,7 @@ _FULL_PCI_ID = re.compile(
 _SHORT_PCI_ID = re.compile(r"([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-9a-f])", re.ASCII | re.IGNORECASE)
 
 
+@lru_cache  # a machine has few, and they are compared again and again
 def pci_address(pci_id: str) -> PciAddress | None:
     """Read a PCI id in either form a runner sends; None when there is none or it cannot be read.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import combinations, takewhile
 
 from pytest_gpudiscover.devices import DeviceInfo, is_number
 from pytest_gpudiscover.reports import Rejection
@@ -99,8 +99,8 @@ class UserMasks:
             raw = self._token("Vulkan", position) if device.index is None else str(device.index)
             filtered = raw if is_number(device.id) else ""
             return replace(device, index=int(raw), filtered_id=filtered)
-        numbered = is_number(device.id)
-        return replace(device, filtered_id=self._token(device.library, int(device.id)) if numbered else "")
+        filtered = self._token(device.library, int(device.id)) if is_number(device.id) else ""
+        return device if device.filtered_id == filtered else replace(device, filtered_id=filtered)
 
     def _token(self, library: str, position: int) -> str:
         entries = self.tokens.get(library, ())
@@ -190,9 +190,17 @@ def _rocm_entries(in_force: Mapping[str, str], system: str) -> tuple[tuple[str, 
     rocr = _without_repeats(_rocr_entries(in_force.get(ROCR))) if system == "linux" else None
     if hip is None or rocr is None:
         return (rocr if hip is None else hip), False
-    uncertain = any(map(is_number, rocr)) and not all(map(is_number, hip))
+    mixed = any(map(is_number, rocr)) and not all(map(is_number, hip))
+    uncertain = mixed or _may_name_a_card_twice(rocr)
     shown = takewhile(lambda entry: entry is not None, (_shown_by_rocr(entry, rocr) for entry in hip))
     return tuple(entry for entry in shown if entry), uncertain
+
+
+def _may_name_a_card_twice(entries: tuple[str, ...]) -> bool:
+    """Whether a UUID may be of a card that another entry names: there ROCr ends its list."""
+    uuids = [entry.upper() for entry in entries if not is_number(entry)]
+    mixed = 0 < len(uuids) < len(entries)
+    return mixed or any(_one_begins_the_other(*pair) for pair in combinations(uuids, 2))
 
 
 def _shown_by_rocr(entry: str, rocr: tuple[str, ...]) -> str | None:

@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from pytest_gpudiscover.devices import DeviceInfo
@@ -30,6 +31,8 @@ _MAX_DIGITS = 20  # of 2^64; longer ones are not even converted
 _MAX_PROBLEMS = 5  # named in one refusal: a runner must not fill a terminal
 _SMALL_INTEGERS = range(-(2**31), 2**31)
 _SIZES = range(2**64)
+_SHORT = 1 << 14
+"""Bytes of an answer that is worth remembering: some twenty devices."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,16 @@ def parse_devices(body: bytes) -> tuple[tuple[DeviceInfo, ...], tuple[Rejection,
 
 def parse_answer(body: bytes) -> Answer:
     """Like `parse_devices`, with the order of good and refused entries kept."""
+    answer = _often_read(body) if len(body) <= _SHORT else _read(body)
+    return Answer(tuple(map(_believed, answer.entries)))
+
+
+@lru_cache(maxsize=64)  # one machine says the same again and again, to each probe and through each variant
+def _often_read(body: bytes) -> Answer:
+    return _read(body)
+
+
+def _read(body: bytes) -> Answer:
     try:
         entries = _entries(body)
     except _RefusedError as refusal:
@@ -244,7 +257,7 @@ def _entry(value: object) -> DeviceInfo | Rejection:
         return _refusal(device, _in_one_sentence(problems))
     if not device.id:
         return _refusal(device, "id: missing")
-    return _unusable(value, device) or _with_sane_memory(device)
+    return _unusable(value, device) or device
 
 
 def _in_one_sentence(problems: list[str]) -> str:
@@ -306,7 +319,10 @@ def _unusable(entry: _Object, device: DeviceInfo) -> Rejection | None:
     )
 
 
-def _with_sane_memory(device: DeviceInfo) -> DeviceInfo | Rejection:
+def _believed(device: DeviceInfo | Rejection) -> DeviceInfo | Rejection:
+    """Take no device without memory, and no more free memory than there is."""
+    if isinstance(device, Rejection):
+        return device
     if device.total_memory == 0:
         detail = "it reports no memory at all, so it is no device that could be used"
         return Rejection.of(device, Phase.ENUMERATE, Reason.NO_MEMORY, detail)

@@ -35,6 +35,7 @@ radeons = hosts(vendors=["AMD"], min_gpus=2, lossy=["numbers", "reordered", "par
     lambda host: with_masks(host, libraries=["ROCm"])
 )
 three = FakeHost.of("MI210", "MI210", "MI210")
+second = "GPU-47771332-414f-f78d-9f80-0b2d9d85aed4"
 geforces = hosts(vendors=["NVIDIA"], min_gpus=2, lossy=["numbers", "reordered", "partial"]).flatmap(
     lambda host: with_masks(host, libraries=["CUDA"])
 )
@@ -63,6 +64,7 @@ def test_a_discovery_finds_every_gpu_that_the_users_masks_leave_and_no_other(
 @example((three, {"ROCR_VISIBLE_DEVICES": "0,x,1", "HIP_VISIBLE_DEVICES": "1"}))
 @example((three, {"ROCR_VISIBLE_DEVICES": "0,0,1", "HIP_VISIBLE_DEVICES": "1"}))
 @example((three, {"HIP_VISIBLE_DEVICES": "1,1,0"}))
+@example((three, {"ROCR_VISIBLE_DEVICES": f"{second},1", "HIP_VISIBLE_DEVICES": "1"}))
 def test_a_discovery_finds_every_gpu_that_is_left_by_all_masks_that_rocm_reads(
     case: tuple[FakeHost, Masks],
 ) -> None:
@@ -71,7 +73,15 @@ def test_a_discovery_finds_every_gpu_that_is_left_by_all_masks_that_rocm_reads(
     event(" and ".join(sorted(users)) or "no mask")
     visible = Truth.of(host, users)
     served = {visible.behind(device) for device in found(host, users).devices}
-    assert served == {each.gpu for each in visible.listed}
+    shown = {each.gpu for each in visible.listed}
+    # Only the driver knows whether a number and a UUID are one card: one may be lost then, and none is wrong.
+    assert served <= shown if any(map(mixed, users.values())) else served == shown
+
+
+def mixed(mask: str) -> bool:
+    """Whether it has both numbers and UUIDs, or UUIDs of which one may be the other cut short."""
+    uuids = [entry for entry in mask.split(",") if entry.strip().upper().startswith("GPU-")]
+    return 0 < len(uuids) < len(mask.split(",")) or len(uuids) > 1
 
 
 @given(geforces)

@@ -315,6 +315,12 @@ def test_hips_uuids_are_passed_on_to_rocr() -> None:
     assert masks.composed_for_rocm()["ROCR_VISIBLE_DEVICES"] == "GPU-1a2b,0"
 
 
+@pytest.mark.parametrize("rocr", ["GPU-1a2b,1", "GPU-1a,GPU-1a2b"])
+def test_where_rocrs_list_may_end_at_a_card_that_it_has_already_only_the_driver_can_count(rocr: str) -> None:
+    assert rocm_masks(ROCR=rocr, HIP="1").uncertain
+    assert not rocm_masks(ROCR="GPU-1a2b,GPU-3c", HIP="1").uncertain
+
+
 def test_hips_uuids_within_rocrs_uuids_are_those_that_both_show() -> None:
     assert rocm_masks(ROCR="gpu-1a,GPU-77", HIP="GPU-77ff").tokens["ROCm"] == ("GPU-77ff",)
     assert rocm_masks(ROCR="gpu-1a,GPU-77", HIP="GPU-99").tokens["ROCm"] == ()
