@@ -137,3 +137,19 @@ def test_the_second_device_of_one_answer_with_the_same_id_is_refused_and_never_n
         again,
     )
     assert entries[3].detail.isprintable()
+
+
+def test_what_follows_a_repeated_device_is_still_looked_at() -> None:
+    first, other = device("CUDA", "GPU-a"), device("CUDA", "GPU-b")
+    entries = without_repeats([first, first, other, other])
+    assert [isinstance(entry, DeviceInfo) for entry in entries] == [True, False, True, False]
+    assert (entries[0], entries[2]) == (first, other)
+
+
+def test_of_a_name_without_end_a_duplicates_detail_shows_60_characters() -> None:
+    endless = "x" * 200
+    _, (duplicate,) = without_duplicates([device(endless, "0", PCI_IDS[1]), device(endless, "1", PCI_IDS[1])])
+    assert duplicate.detail == f"the same GPU is served through {'x' * 59}…"
+    repeat = without_repeats([device(endless, "0")] * 2)[1]
+    assert isinstance(repeat, Rejection)
+    assert repeat.detail == f"the runner lists {'x' * 59}… twice, so that nothing tells the two apart"

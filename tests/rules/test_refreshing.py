@@ -119,7 +119,11 @@ def test_a_device_that_a_good_answer_leaves_out_is_missing() -> None:
     found = matched(kept, Answer((card("GPU-b"),)))
     assert found.missing == (kept[0],)
     rejection = vanished(kept[0], Answer())
-    assert (rejection.phase, rejection.reason) == (Phase.REFRESH, Reason.VANISHED)
+    assert (rejection.phase, rejection.reason, rejection.detail) == (
+        Phase.REFRESH,
+        Reason.VANISHED,
+        "it was kept, and a good answer no longer lists it; its figures are the old ones",
+    )
 
 
 def test_a_device_that_a_good_answer_lists_badly_is_rejected_with_that_reason() -> None:
@@ -164,9 +168,13 @@ def test_refused_entries_bring_no_figures() -> None:
 def test_only_a_device_that_nobody_ever_listed_has_appeared() -> None:
     new, rejected_before = card("GPU-new", "0000:09:00.0"), card("GPU-old", "0000:01:00.0")
     found = appeared([new, rejected_before], [rejected_before])
-    assert [(rejection.device, rejection.phase, rejection.reason) for rejection in found] == [
-        (new, Phase.REFRESH, Reason.APPEARED)
-    ]
+    (rejection,) = found
+    assert (rejection.device, rejection.phase, rejection.reason, rejection.detail) == (
+        new,
+        Phase.REFRESH,
+        Reason.APPEARED,
+        "it was not there before; a rescan would take it up",
+    )
 
 
 def test_what_could_not_be_refreshed_keeps_its_figure_and_is_stale() -> None:

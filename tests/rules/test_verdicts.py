@@ -63,6 +63,29 @@ def test_the_others_of_an_ignored_mask_are_named_and_never_raw() -> None:
     assert len(rejection.detail) < 400
 
 
+def test_the_details_of_a_verdict_say_what_was_asked_and_what_came() -> None:
+    nothing = verdict(CARD, Answer())
+    assert nothing is not None
+    assert (
+        nothing.detail == "asked for this device alone, with deep initialisation, the runner listed nothing"
+    )
+    others = tuple(
+        replace(CARD, id=f"GPU-{n}", pci_id="", library=library) for n, library in enumerate("abcd")
+    )
+    ignored = verdict(CARD, Answer(others))
+    assert ignored is not None
+    assert (
+        ignored.detail
+        == "asked for this device alone, the runner listed 4 other devices: a GPU-0, b GPU-1, c GPU-2"
+    )
+
+
+def test_of_a_name_without_end_a_verdicts_detail_shows_60_characters() -> None:
+    rejection = verdict(CARD, Answer((replace(CARD, library="x" * 200),)))
+    assert rejection is not None
+    assert rejection.detail.endswith(f"the runner listed 1 other device: {'x' * 59}…")
+
+
 def test_a_pci_id_identifies_a_device_whatever_its_number_and_spelling() -> None:
     assert (
         reason(replace(NUMBERED, pci_id="0000:C1:00.0"), replace(NUMBERED, id="0", pci_id="c1:00.0")) is None
