@@ -7,7 +7,7 @@ import signal
 from collections.abc import Generator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 pytest_plugins = ["pytester"]
 
@@ -18,6 +18,9 @@ settings.register_profile("dev", _patient, max_examples=30)
 # Nothing random in CI, and no database: a failure there is a failure here.
 settings.register_profile("ci", _patient, max_examples=100, derandomize=True, print_blob=True)
 settings.register_profile("thorough", _patient, max_examples=2000, print_blob=True)
+# A mutant is killed or it is not: by which example, and by the least of its kind, is nobody's question.
+_quick = settings(_patient, max_examples=20, derandomize=True, phases=[Phase.explicit, Phase.generate])
+settings.register_profile("mutation", _quick)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 

@@ -346,7 +346,8 @@ def test_a_uuid_cut_short_in_either_mask_names_the_same_card() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "numbers"), [("0x1,+2", ("1", "2")), ("012,08,1", ("10",)), ("gpu-a,1", ("gpu-a", "1"))]
+    ("value", "numbers"),
+    [("0x1,+2", ("1", "2")), ("0x1f,0X10", ("31", "16")), ("012,08,1", ("10",)), ("gpu-a,1", ("gpu-a", "1"))],
 )
 def test_rocr_reads_the_numbers_of_c_and_uuids_in_either_case(value: str, numbers: tuple[str, ...]) -> None:
     assert rocm_masks(ROCR=value).tokens["ROCm"] == numbers
@@ -365,3 +366,39 @@ def test_an_entry_of_no_readable_library_takes_up_a_place() -> None:
     masks = UserMasks.read({}, "linux")
     (listed,) = masks.translated(Answer((refused, device))).devices
     assert listed.index == 1
+
+
+def test_the_users_masks_behind_rocrs_are_taken_out_on_linux_alone_and_for_rocm_alone() -> None:
+    users = {HIP: "1", CUDA: "0"}
+    card = device("ROCm", "0")
+    assert show_only([card], UserMasks.read(users, "linux")) == {ROCR: "0", HIP: None, CUDA: None}
+    assert show_only([card], NO_MASKS) == {ROCR: "0"}
+    assert show_only([device("CUDA", "GPU-a")], UserMasks.read(users, "linux")) == {CUDA: "GPU-a"}
+    assert UserMasks.read({VULKAN: "0"}, "linux").without_users_rocm_masks() == {}
+    for system in ("win32", "darwin"):
+        assert UserMasks.read(users, system).without_users_rocm_masks() == {}
+
+
+def test_hips_mask_beside_cudas_names_every_card_that_rocr_shows() -> None:
+    shown = show_only([device("CUDA", "GPU-a"), device("ROCm", "4"), device("ROCm", "7")], NO_MASKS)
+    assert shown == {CUDA: "GPU-a", ROCR: "4,7", HIP: "0,1"}
+
+
+def test_of_a_library_that_is_to_be_hidden_nothing_is_shown_unless_its_device_is_asked_for() -> None:
+    hidden = ["CUDA", "ROCm", "Metal", "Vulkan"]
+    linux, windows = (UserMasks.read({VULKAN: "3"}, system) for system in ("linux", "win32"))
+    card = device("CUDA", "GPU-a")
+    assert show_only([card], linux, hidden) == {CUDA: "GPU-a", ROCR: "", VULKAN: ""}
+    assert show_only([card], windows, hidden) == {CUDA: "GPU-a", HIP: "", VULKAN: ""}
+    assert show_only([], windows, ["ROCm"]) == {HIP: ""}
+
+
+def test_of_two_uuids_that_are_cut_short_the_longer_is_passed_on_whatever_their_case() -> None:
+    assert rocm_masks(ROCR="gpu-be", HIP="GPU-BEEF").tokens["ROCm"] == ("GPU-BEEF",)
+    assert rocm_masks(ROCR="GPU-BEEF", HIP="GPU-b").tokens["ROCm"] == ("GPU-BEEF",)
+
+
+def test_a_number_of_a_mask_may_have_nine_digits() -> None:
+    assert tokens("ROCm", {HIP: "123456789"}) == ("123456789",)
+    assert tokens("ROCm", {HIP: "1234567890"}) == ()
+    assert tokens("CUDA", {CUDA: "123456789,1234567890,1"}) == ("123456789",)
