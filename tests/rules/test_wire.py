@@ -390,3 +390,138 @@ def test_a_flood_of_problems_does_not_make_a_flood_of_detail() -> None:
     detail = bad_device(raw(members)).detail
     assert "given twice" in detail
     assert len(detail) < 1000
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        (b'[{"id": "\xff"}]', "the answer is not UTF-8: byte 9 cannot be read"),
+        (b"[", "the answer is not JSON: Expecting value: line 1 column 2 (char 1)"),
+        (b"[" * 100_000, "the answer nests deeper than any list of devices"),
+        (b"[NaN]", "the answer is not JSON: it holds NaN"),
+        (b"[1e999]", "the answer holds a number that is too large: 1e999"),
+        (b"[-1e999]", "the answer holds a number that is too large: -1e999"),
+        (b"[" + b"9" * 400 + b".0]", f"the answer holds a number that is too large: {'9' * 39}…"),
+        (b"1.5", "expected a list of devices, got a fraction"),
+        (body(*[None] * 257), "the answer lists 257 devices; more than 256 are not believed"),
+    ],
+)
+def test_an_answer_that_is_refused_as_a_whole_says_what_it_is(answer: bytes, detail: str) -> None:
+    rejection = whole(answer)
+    assert (rejection.phase, rejection.detail) == (Phase.ENUMERATE, detail)
+
+
+@pytest.mark.parametrize(
+    ("members", "detail"),
+    [
+        ('"name": 1', "name: a string was expected, got an integer"),
+        ('"NAME": 1.5', "NAME: a string was expected, got a fraction"),
+        ('"name": []', "name: a string was expected, got a list"),
+        ('"name": {}', "name: a string was expected, got an object"),
+        ('"name": true', "name: a string was expected, got a boolean"),
+        ('"name": null', "name: a string was expected, got null"),
+        ('"name": "\\ud800"', "name: a string holds half a surrogate pair"),
+        ('"integration": "yes"', "integration: true or false was expected, got a string"),
+        ('"LibraryPath": "/lib"', "LibraryPath: a list of strings was expected, got a string"),
+        ('"LibraryPath": ["/lib", 1]', "LibraryPath: a string was expected, got an integer"),
+        ('"free_memory": "5"', "free_memory: an integer was expected, got a string"),
+        (
+            f'"free_memory": {"9" * 21}',
+            "free_memory: an integer was expected, got an integer of more than 20 digits",
+        ),
+        (
+            f'"free_memory": {"9" * 20}',
+            f"free_memory: {'9' * 20} is out of range: 0 to {2**64 - 1} was expected",
+        ),
+        (
+            f'"free_memory": -{"9" * 20}',
+            f"free_memory: -{'9' * 20} is out of range: 0 to {2**64 - 1} was expected",
+        ),
+        ('"index": -1', f"index: -1 is out of range: 0 to {2**31 - 1} was expected"),
+        ('"index": 2147483648', f"index: {2**31} is out of range: 0 to {2**31 - 1} was expected"),
+        (
+            '"ComputeMajor": -2147483649',
+            f"ComputeMajor: {-(2**31) - 1} is out of range: {-(2**31)} to {2**31 - 1} was expected",
+        ),
+        ('"name": "a", "NAME": "b"', "NAME: given twice"),
+        (f'"{"k" * 50}": 1, "{"k" * 50}": 2', f"{'k' * 39}…: given twice"),
+        ('"unusable": 1', "unusable: an object with reason and detail was expected, got an integer"),
+        ('"Unusable": {"detail": null}', "unusable: a string was expected, got null"),
+        ('"unusable": {"reason": "a", "REASON": "b"}', "unusable: REASON: given twice"),
+        (
+            f'"unusable": {{"{"k" * 50}": 1, "{"k" * 50}": 2}}',
+            f"unusable: {'k' * 39}…: given twice",
+        ),
+        (
+            '"name": 1, "gfx_target": null',
+            "name: a string was expected, got an integer; gfx_target: a string was expected, got null",
+        ),
+    ],
+)
+def test_a_device_that_is_refused_says_what_is_wrong_with_it(members: str, detail: str) -> None:
+    rejection = bad_device(raw(members))
+    assert (rejection.detail, rejection.id) == (detail, "GPU-bad")
+
+
+@pytest.mark.parametrize(
+    ("identifier", "detail"),
+    [
+        ("", "id: an id of 1 to 128 characters was expected, got 0"),
+        ("x" * 129, "id: an id of 1 to 128 characters was expected, got 129"),
+        ("a,b", "id: an id must fit into a mask, and 'a,b' does not"),
+        (7, "id: a string was expected, got an integer"),
+    ],
+)
+def test_an_id_that_is_refused_says_why(identifier: object, detail: str) -> None:
+    assert bad_device(body(GOOD, GOOD | {"id": identifier}, GOOD)).detail == detail
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind"),
+    [
+        (None, "null"),
+        (1, "an integer"),
+        (1.5, "a fraction"),
+        (True, "a boolean"),
+        ("GPU", "a string"),
+        ([], "a list"),
+    ],
+)
+def test_an_entry_that_is_no_object_says_what_it_is(entry: object, kind: str) -> None:
+    rejection = bad_device(body(GOOD, entry, GOOD))
+    assert rejection.detail == f"a device must be an object, got {kind}"
+    assert (rejection.id, rejection.library) == ("", "")
+
+
+def test_five_problems_of_a_device_are_named_and_the_rest_is_counted() -> None:
+    keys = ["name", "description", "pci_id", "gfx_target", "backend", "filtered_id", "LibraryPath"]
+    named = [f"{key}: a string was expected, got null" for key in keys]
+    for count, more in ((5, []), (6, ["and 1 more"]), (7, ["and 2 more"])):
+        detail = bad_device(raw(", ".join(f'"{key}": null' for key in keys[:count]))).detail
+        assert detail == "; ".join([*named[:5], *more])
+
+
+def test_the_edges_of_every_range_are_within_it() -> None:
+    edges = {"ComputeMajor": -(2**31), "ComputeMinor": 2**31 - 1, "index": 2**31 - 1, "free_memory": 0}
+    (device,) = parse_devices(body(GOOD | edges))[0]
+    assert (device.compute_major, device.compute_minor) == (-(2**31), 2**31 - 1)
+    assert (device.index, device.free_memory) == (2**31 - 1, 0)
+    (device,) = parse_devices(body(GOOD | {"index": 0}))[0]
+    assert device.index == 0
+
+
+def test_a_device_without_memory_says_what_that_means() -> None:
+    (rejection,) = parse_devices(body(GOOD | {"total_memory": 0, "free_memory": 0}))[1]
+    assert rejection.phase is Phase.ENUMERATE
+    assert rejection.detail == "it reports no memory at all, so it is no device that could be used"
+    assert rejection.id == "GPU-good"
+
+
+def test_the_warning_of_more_free_memory_than_there_is_names_the_device_and_the_figures(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "pytest_gpudiscover.wire"):
+        parse_devices(body(GOOD | {"total_memory": 5, "free_memory": 7}))
+    assert caplog.messages == [
+        "CUDA GPU-good reports more free memory (7 bytes) than it has (5): taken as all free"
+    ]
