@@ -1,4 +1,4 @@
-"""The score of the mutants: each survivor is explained or complained of, and the copied rules are the rules."""
+"""The score of the mutants: each survivor is explained or complained of; the copied rules are the rules."""
 
 from __future__ import annotations
 
