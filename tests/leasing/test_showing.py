@@ -118,6 +118,11 @@ def test_libraries_that_are_not_leased_are_hidden_where_that_can_be_said(
     assert env == {CUDA: "GPU-a", **hidden}
 
 
+def test_a_library_without_a_mask_is_neither_shown_nor_hidden_by_one() -> None:
+    assert lease_env([METAL_CARD], [METAL_CARD], NO_MASKS) == {}
+    assert lease_env([METAL_CARD, CUDA_CARD], [METAL_CARD], NO_MASKS) == {CUDA: "GPU-a"}
+
+
 def test_a_vulkan_lease_is_shown_by_raw_position() -> None:
     assert lease_env([VULKAN_CARD], [VULKAN_CARD, CUDA_CARD], NO_MASKS) == {VULKAN: "2", CUDA: ""}
 
