@@ -82,6 +82,7 @@ def device(library: str = "CUDA", **fields: Any) -> DeviceInfo:
     [
         ("CUDA", 8, 9, "8.9"),
         ("CUDA", 12, 0, "12.0"),
+        ("CUDA", 1, 3, "1.3"),
         ("ROCm", 16, 48, "gfx1030"),
         ("ROCm", 9, 10, "gfx90a"),
         ("ROCm", 0x11, 0, "gfx1100"),
@@ -100,7 +101,7 @@ def test_a_target_that_the_runner_names_is_shown_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("major", "minor", "shown"), [(13, 0, "13.0"), (12, 4, "12.4"), (0, 0, ""), (-1, 5, "")]
+    ("major", "minor", "shown"), [(13, 0, "13.0"), (12, 4, "12.4"), (1, 0, "1.0"), (0, 0, ""), (-1, 5, "")]
 )
 def test_a_driver_is_shown_as_people_write_it(major: int, minor: int, shown: str) -> None:
     assert device(driver_major=major, driver_minor=minor).driver == shown
