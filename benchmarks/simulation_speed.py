@@ -1,4 +1,4 @@
-"""How many whole discoveries a second one core simulates: two cards, six probes each, another seed each time.
+"""How many whole discoveries a second one core simulates, another seed each time.
 
 Other programs slow it down: read the best of the rounds. `python benchmarks/simulation_speed.py [ROUNDS]`.
 """
@@ -11,20 +11,29 @@ import time
 
 from pytest_gpudiscover.simulation import FakeHost, simulate
 
+MACHINES = (
+    ["RTX 4090"],
+    ["RTX 4090", "RTX 4090"],
+    ["RTX 4090", "RX 7900 XTX"],
+    ["A100 40GB"] * 8,
+)
 DISCOVERIES = 200
 """Of one round."""
 
 
 def main(rounds: int) -> None:
     """Measure and print."""
-    host, seeds = FakeHost.of("RTX 4090", "RX 7900 XTX"), itertools.count()
-    rates = []
-    for _ in range(rounds):
-        began = time.process_time()
-        for seed in itertools.islice(seeds, DISCOVERIES):
-            simulate(host, seed=seed)
-        rates.append(DISCOVERIES / (time.process_time() - began))
-    print(f"{max(rates):.0f} discoveries a second of CPU time, the best of {rounds} rounds")
+    print(f"discoveries a second of CPU time, the best of {rounds} rounds")
+    for cards in MACHINES:
+        host, seeds = FakeHost.of(*cards), itertools.count()
+        probes = len(simulate(host, seed=0).report.probes)
+        rates = []
+        for _ in range(rounds):
+            began = time.process_time()
+            for seed in itertools.islice(seeds, DISCOVERIES):
+                simulate(host, seed=seed)
+            rates.append(DISCOVERIES / (time.process_time() - began))
+        print(f"{max(rates):6.0f}  {probes:2} probes  {', '.join(cards)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,8 @@ class _Verification:
         if self._call.settings.overlap == "ollama":
             return [n for n in candidates if n not in self._verdicts]
         wanted: list[int] = []
-        for library in dict.fromkeys(self._listed[n].library for n in candidates):
+        undecided = (n for n in candidates if n not in self._verdicts)
+        for library in dict.fromkeys(self._listed[n].library for n in undecided):
             places = {self._pair(n): n for n in candidates if self._listed[n].library == library}
             by_variant: dict[str, list[str]] = {}
             for variant, device_id in places:

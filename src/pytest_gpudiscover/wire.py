@@ -66,9 +66,14 @@ class Answer:
 
 def _marked(entry: DeviceInfo | Rejection, variant: str, phase: Phase) -> DeviceInfo | Rejection:
     if isinstance(entry, DeviceInfo):
-        return replace(entry, variant=variant)
+        return _marked_device(entry, variant)
     device = replace(entry.device, variant=variant) if entry.device else None
     return replace(entry, variant=variant, phase=phase, device=device)
+
+
+@lru_cache(maxsize=256)
+def _marked_device(device: DeviceInfo, variant: str) -> DeviceInfo:
+    return replace(device, variant=variant)
 
 
 def parse_devices(body: bytes) -> tuple[tuple[DeviceInfo, ...], tuple[Rejection, ...]]:
@@ -83,7 +88,7 @@ def parse_devices(body: bytes) -> tuple[tuple[DeviceInfo, ...], tuple[Rejection,
 def parse_answer(body: bytes) -> Answer:
     """Like `parse_devices`, with the order of good and refused entries kept."""
     answer = _often_read(body) if len(body) <= _SHORT else _read(body)
-    return Answer(tuple(map(_believed, answer.entries)))
+    return Answer(tuple([_believed(entry) for entry in answer.entries]))
 
 
 @lru_cache(maxsize=64)  # one machine says the same again and again, to each probe and through each variant

@@ -104,9 +104,10 @@ class RunnerProber:
         )
 
     async def _launch(self, command: Sequence[str], environment: Mapping[str, str]) -> RunnerProcess:
-        async with self._opening:
-            if self._launcher is None:
-                self._launcher = await self._stack.enter_async_context(self._open_launcher())
+        if self._launcher is None:
+            async with self._opening:
+                if self._launcher is None:
+                    self._launcher = await self._stack.enter_async_context(self._open_launcher())
         try:
             return await self._launcher.launch(command, environment)
         except ValueError as error:  # a NUL byte, or a name with "="

@@ -50,6 +50,7 @@ class Actor:
         self._host = host
         self._environment = environment
         self._performance = performance
+        self._loop = asyncio.get_running_loop()
         self._said = ""
         self._waiting: list[asyncio.Future[None]] = []
         self._ending = False
@@ -62,7 +63,7 @@ class Actor:
         self.script = self._decided({})
         for key, mark in self.script.marks.items():
             host.marks.setdefault(key, []).append(mark)
-        self.call = _call(command, self.script)
+        self.call = _call(command, self.script, self.now())
         host.note(self.call)
         performance.started(self)
         self._begin()
@@ -85,6 +86,10 @@ class Actor:
         """The physical GPUs that it looks at."""
         return frozenset(self.script.visible)
 
+    def now(self) -> float:
+        """The event loop's time, in seconds."""
+        return self._loop.time()
+
     def asked(self) -> None:
         """Count a request, and look what the host has become since the last one."""
         self.requests += 1
@@ -94,8 +99,7 @@ class Actor:
     def record(self, answer: Answer) -> None:
         """Record an answer that is about to be sent."""
         devices = len(self.script.entries) if answer.status == 200 else 0
-        now = asyncio.get_running_loop().time()
-        answered = Answered(status=answer.status, devices=devices, at=now)
+        answered = Answered(status=answer.status, devices=devices, at=self.now())
         self.call = self._host.note_answer(self.call, answered)
         self._performance.answers(self, answered)
 
@@ -123,14 +127,14 @@ class Actor:
         Raises:
             RunnerGoneError: it ends meanwhile; it had begun to answer at `ready`.
         """
-        await lapse(seconds, self._waiting)
+        await lapse(self._loop, seconds, self._waiting)
         if self.exit:
             raise RunnerGoneError(ready=ready)
 
     async def wait(self) -> Exit:
         """Wait until it ends by itself."""
         while self.exit is None:
-            await lapse(None, self._waiting)
+            await lapse(self._loop, None, self._waiting)
         return self.exit
 
     def kill(self) -> None:
@@ -155,9 +159,9 @@ class Actor:
             if delay is None:
                 self._leave()
             else:
-                asyncio.get_running_loop().call_later(delay, self._leave)
+                self._loop.call_later(delay, self._leave)
         while not self.gone:
-            await lapse(None, self._waiting)
+            await lapse(self._loop, None, self._waiting)
         return self.exit
 
     def _leave(self) -> None:
@@ -177,13 +181,14 @@ def _undisturbed(host: host_files.Host, environment: frozenset[tuple[str, str]])
     return scripts.script(host, views.asked_variant(host, variables), variables)
 
 
-async def lapse(seconds: float | None, waiting: list[asyncio.Future[None]]) -> None:
+async def lapse(
+    loop: asyncio.AbstractEventLoop, seconds: float | None, waiting: list[asyncio.Future[None]]
+) -> None:
     """Wait so long, or for ever if it is None, or until somebody wakes those that are waiting.
 
     Not like `asyncio.sleep`, which for no time at all sets no timer: what is due at one moment comes in an
     order that only a loop under virtual time decides.
     """
-    loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
     timer = None if seconds is None else loop.call_later(seconds, wake, future)
     waiting.append(future)
@@ -201,7 +206,7 @@ def wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _call(command: Sequence[str], script: Script) -> Call:
+def _call(command: Sequence[str], script: Script, now: float) -> Call:
     probe = script.probe
     return Call(
         pid=0,
@@ -212,5 +217,5 @@ def _call(command: Sequence[str], script: Script) -> Call:
         masks=masks.in_force(probe.environment),
         environment=recording.that_matter(probe.environment),
         faults=tuple(script.struck),
-        started=asyncio.get_running_loop().time(),
+        started=now,
     )

@@ -112,7 +112,7 @@ class _Stage:
     async def launch(self, command: Sequence[str], environment: Mapping[str, str]) -> RunnerProcess:
         delay = self._performance.delay(Seam.START)
         if delay is not None:
-            await lapse(delay, [])
+            await lapse(asyncio.get_running_loop(), delay, [])
         actor = Actor(self._host, command, environment, self._performance)
         self._actors.append(actor)
         return actor
@@ -170,7 +170,7 @@ async def _read(actor: Actor, answer: Answer) -> Response:
         raise BadResponseError("the answer is not complete HTTP", cut_short=True)
     actor.record(answer)
     await _pass(actor, _HEAD, answer.head_pace)
-    ready = asyncio.get_running_loop().time()
+    ready = actor.now()
     if answer.headers.get("Content-Encoding", "identity") != "identity":
         raise BadResponseError("the answer is compressed, which was not asked for", ready=ready)
     if "Transfer-Encoding" in answer.headers:
