@@ -402,3 +402,14 @@ def test_a_number_of_a_mask_may_have_nine_digits() -> None:
     assert tokens("ROCm", {HIP: "123456789"}) == ("123456789",)
     assert tokens("ROCm", {HIP: "1234567890"}) == ()
     assert tokens("CUDA", {CUDA: "123456789,1234567890,1"}) == ("123456789",)
+
+
+def test_an_answer_that_was_refused_as_a_whole_is_translated_and_what_follows_keeps_its_place() -> None:
+    whole = Rejection(phase=Phase.ENUMERATE, reason=Reason.BAD_ANSWER, detail="not JSON")
+    assert NO_MASKS.translated(Answer((whole,))).entries == (whole,)
+    assert [d.index for d in translated({}, whole, device("Vulkan", "uuid"))] == [1]
+
+
+def test_only_vulkan_is_masked_by_a_position_and_only_by_one_that_is_known() -> None:
+    assert mask_token(device("CUDA", "GPU-a", index=4)) == "GPU-a"
+    assert mask_token(device("Vulkan", "2")) == "2"
