@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -53,6 +54,18 @@ KEYS = (
     *("ComputeMajor", "ComputeMinor", "driver_major", "driver_minor", "LibraryPath", "gfx_target"),
     *("filtered_id", "filter_id", "unusable"),
 )
+
+WRONG: dict[str, tuple[object, ...]] = {
+    "id": ("", "a,b", "a b", "a=b", "\n", "x" * 129, "\ud800", 7, None),
+    "description": ("\ud800", "\udfff.", 7, None, ["a text"]),
+    "integration": (1, 0, "true", None),
+    "total_memory": (0, -1, 2**64, 10**30, True, 1.5, "8 GiB", None),
+    "free_memory": (-1, 2**64, False, 0.0, None),
+    "ComputeMajor": (2**31, True, "9", None),
+    "LibraryPath": ("a path", [7], ["\ud800"], None),
+    "index": (-1, 2**31, True, "0", None),
+}
+"""By key, what no device can have there."""
 
 
 def holds(answer: Answer) -> None:
@@ -121,3 +134,33 @@ def test_any_value_in_any_place_costs_its_own_device_only(good: DeviceInfo, key:
     if answer.refused is None:  # NaN and the infinities are no JSON at all
         assert len(answer.entries) == 3
         assert (answer.entries[0], answer.entries[2]) == (good, good)
+
+
+@given(any_device)
+def test_no_device_comes_of_an_entry_with_a_value_that_no_device_can_have(good: DeviceInfo) -> None:
+    """Would have caught: half a surrogate pair that fails only when it is printed, true taken for 1."""
+    whole = json.loads(body_of([good]))[0]
+    wrong = [whole | {key: value} for key, values in WRONG.items() for value in values]
+    wrong += [{key: value for key, value in whole.items() if key != lost} for lost in ("id", "total_memory")]
+    answer = parse_answer(json.dumps([*wrong, whole]).encode())
+    assert (answer.devices, len(answer.rejections)) == ((good,), len(wrong))
+
+
+@given(any_device, st.integers(1, 2**64 - 1))
+def test_no_device_has_more_memory_free_than_it_has(device: DeviceInfo, total: int) -> None:
+    """Would have caught: a share of free memory above one, for whoever divides the two."""
+    listed = replace(device, total_memory=total)
+    assert parse_devices(body_of([listed])) == (
+        (replace(listed, free_memory=min(device.free_memory, total)),),
+        (),
+    )
+
+
+@given(any_device)
+def test_no_device_comes_of_an_entry_that_says_one_thing_twice(good: DeviceInfo) -> None:
+    """Would have caught: the last of two ids, where another parser takes the first."""
+    whole = body_of([good])[1:-1]
+    again = [json.dumps({key.upper(): value})[1:-1].encode() for key, value in json.loads(whole).items()]
+    twice = [b"{" + pair + b"," + whole[1:] for pair in again]
+    answer = parse_answer(b"[" + b",".join([*twice, whole]) + b"]")
+    assert (answer.devices, len(answer.rejections)) == ((good,), len(twice))
