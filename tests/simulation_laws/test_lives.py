@@ -23,6 +23,8 @@ DRAWN = range(settings.default.max_examples)
 REGRESSIONS = [
     # Two runners look at one card, since another fell off the bus meanwhile: numbers then mean others.
     Life(3193, ("plug Radeon 780M", "plug Radeon 780M", "rescan", "go 8", "unplug 2")),
+    # A library comes while a call waits for its turn: the law looked for its list where it was not there yet.
+    Life(0, ("plug RTX 4090", "begin", "begin", "plug RX 7900 XTX", "finish")),
 ]
 
 
@@ -124,6 +126,10 @@ def is_never_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refresh, "updated", fresh)
 
 
+def refreshes_without_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refresh, "show_only", lambda *_, **__: {})
+
+
 def verifies_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def well(*_: object) -> None:
         await asyncio.sleep(0.01)
@@ -141,6 +147,7 @@ def verifies_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
         (has_no_deadline, "a call will never end"),
         (takes_no_turns, "beside another"),
         (is_never_stale, "by what is told"),
+        (refreshes_without_masks, "is stale for no reason"),
         (verifies_nothing_again, "was verified, and does not work"),
     ],
 )

@@ -173,7 +173,7 @@ def _indistinguishable(truth: Truth, known: Known, device: DeviceInfo) -> Iterat
     """The GPUs that may stand where this device stood, and are like it in all that their library tells."""
     if not device.id.isdigit() or not known.moved(device.variant, truth):
         return
-    for gpu in truth.listings[device.variant]:
+    for gpu in truth.listings.get(device.variant, ()):
         figures = truth.gpu(gpu)
         same = (device.description, device.total_memory) == (figures["description"], figures["total_memory"])
         if same and not (device.pci_id and figures["pci_id"]):
@@ -194,12 +194,13 @@ def excused(asked: Asked, known: Known, device: DeviceInfo) -> bool:
 def of_verification(
     asked: Asked, known: Known, device: DeviceInfo, rejection: Rejection | None
 ) -> Iterator[str]:
-    """A device is well exactly if its GPU is there and works."""
+    """A device is well exactly if its GPU is there and works, or one that nobody can tell from it."""
     gpu, truth = known.gpus.get(device.device_id), asked.now
     if gpu is None or not asked.undisturbed or device.library == TRUSTED:
         return
-    works = gpu in truth.listings[device.variant] and truth.passes(device.variant, gpu)
-    if rejection is None and not works:
+    working = {each for each in truth.listings.get(device.variant, ()) if truth.passes(device.variant, each)}
+    works = gpu in working
+    if rejection is None and working.isdisjoint({gpu, *_indistinguishable(truth, known, device)}):
         yield f"{gpu} was verified, and does not work with {device.variant!r}"
     if rejection and works and not asked.kills and not known.moved(device.variant, truth):
         yield f"{gpu} works with {device.variant!r}, and was rejected: {rejection.detail}"

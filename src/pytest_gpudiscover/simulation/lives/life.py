@@ -15,7 +15,7 @@ from pytest_gpudiscover.simulation.performances import Event
 CARDS = (
     *("RTX 4090", "GTX 1060", "RTX 5090", "Jetson Orin", "DGX Spark", "RX 7900 XTX", "RX 6700 XT"),
     *("Radeon 780M", "MI300X", "Arc A770", "Apple M2 Max"),
-    *(f"{card}{HIDDEN}" for card in ("RTX 4090", "Arc A770")),
+    *(f"{card}{HIDDEN}" for card in ("RTX 4090", "RX 7900 XTX", "Arc A770")),
 )
 """What is plugged in: every library, cards that the newest variant of their library does not cover, twins."""
 MOMENTS = (0.0, 0.01, 0.05, 0.3, 3.0, 31.0)
