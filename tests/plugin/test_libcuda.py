@@ -68,9 +68,7 @@ def _machine(pytester: pytest.Pytester, stand_in_cuda: Path, monkeypatch: pytest
         "STAND_IN_GPUS": ",".join(CARDS),
     }.items():
         monkeypatch.setenv(name, str(value))
-    pytester.makeini(
-        "[pytest]\naddopts = -p no:cacheprovider\n"
-    )
+    pytester.makeini("[pytest]\naddopts = -p no:cacheprovider\n")
     pytester.makepyfile(program=PROGRAM)
 
 
