@@ -105,7 +105,8 @@ def test_keys_are_matched_without_case() -> None:
 
 def test_unknown_keys_are_ignored_whatever_they_hold() -> None:
     extra = {"uuid": None, "deep": {"a": [1.5, {"b": {}}]}, "": "\ud800", "total memory": -1}
-    assert parse_devices(body(GOOD | extra)) == ((GOOD_DEVICE,), ())
+    for entry in (GOOD | extra, extra | GOOD):
+        assert parse_devices(body(entry)) == ((GOOD_DEVICE,), ())
 
 
 @pytest.mark.parametrize("key", ["filtered_id", "filter_id", "Filter_ID"])
@@ -281,6 +282,10 @@ def test_a_key_given_twice_costs_its_device_only(members: str) -> None:
     assert "given twice" in bad_device(raw(members)).detail
 
 
+def test_keys_that_are_one_in_upper_case_alone_are_two() -> None:
+    assert parse_devices(body(GOOD | {"stra\u00dfe": 1, "strasse": 2})) == ((GOOD_DEVICE,), ())
+
+
 @pytest.mark.parametrize("members", ['"reason": "cpu", "Reason": "other"', '"": 1, "": 2'])
 def test_a_key_given_twice_within_unusable_costs_its_device_only(members: str) -> None:
     assert "given twice" in bad_device(raw(f'"unusable": {{{members}}}')).detail
@@ -344,6 +349,7 @@ def test_a_device_that_its_runner_calls_unusable_is_rejected(
     devices, (rejection,) = parse_devices(body(GOOD, GOOD | {"id": "GPU-u", "unusable": verdict}))
     assert devices == (GOOD_DEVICE,)
     assert (rejection.reason, rejection.detail, rejection.id) == (reason, detail, "GPU-u")
+    assert rejection.phase is Phase.ENUMERATE
 
 
 def test_an_unusable_device_needs_no_memory_to_be_named() -> None:
