@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from hypothesis import event, given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from pytest_gpudiscover import Report
+from pytest_gpudiscover import DeviceInfo, Phase, Reason, Report
+from pytest_gpudiscover.selection import POLICIES, Policy
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.strategies import MASKED, Fault, Truth, faults, hosts
+from pytest_gpudiscover.variants import in_order
 from truths import COMPUTE, chances, found, tell
 
 machines = hosts(vendors=["NVIDIA", "AMD", "Intel"])
@@ -20,6 +23,21 @@ told_apart = hosts(
     vendors=["NVIDIA", "AMD", "Intel"], min_gpus=2, lossy=["odd_pci_ids", "numbers", "reordered", "partial"]
 )
 """Machines of which every entry says by a PCI id or a UUID which GPU it is."""
+
+rivals_of_vulkan = hosts(vendors=["NVIDIA", "AMD"])
+"""Machines on which no library but CUDA and ROCm takes anything from another."""
+by_number = hosts(vendors=["NVIDIA", "AMD"], min_gpus=1, lossy=["numbers"])
+twice_served = FakeHost(
+    {
+        "gpu": [{"name": "a", "profile": "RTX 4090", "pci_id": "0000:01:00.0"}],
+        "variant": {
+            "cuda": {"library": "CUDA", "devices": ["a"]},
+            "vulkan": {"library": "Vulkan", "devices": ["a"], "ids": "number"},
+        },
+    }
+)
+"""A GPU that Vulkan numbers and CUDA takes."""
+policies = st.sampled_from(POLICIES)
 
 FAILURES = (
     *("exit_early", "signal", "never_bind", "stop_self", "accept_silent", "redirect"),
@@ -95,6 +113,51 @@ def test_what_fails_is_never_taken_for_another_that_answers_in_its_place(
         assert failing not in {name for name, *_ in served(worse, found(worse))}
 
 
+Name = tuple[str, str, str]
+
+
+def listed_as(device: DeviceInfo) -> Name:
+    """The name of a device before it was renumbered, where no mask was set."""
+    return device.variant, device.library, device.filtered_id or device.id
+
+
+@given(machines | by_number, chances, policies)
+@example(twice_served, Random(1), "ollama")
+def test_every_listed_device_is_served_or_left_out_under_the_name_that_it_was_listed_under(
+    host: FakeHost, random: Random, overlap: Policy
+) -> None:
+    """Would have caught: a duplicate that goes by the number it would have had among the survivors."""
+    worse = with_failing_gpu(host, random, "refuse_deep") if host.document["gpu"] else host
+    report = found(worse, overlap=overlap)
+    rejected = [rejection.device for rejection in report.rejected if rejection.device]
+    told = [*map(listed_as, report.devices)]
+    told += [(device.variant, device.library, device.id) for device in rejected]
+    assert Counter(told) == Counter(listed_as(each.device) for each in Truth.of(worse).listed)
+
+
+@given(rivals_of_vulkan, st.integers(0, 999), policies)
+def test_devices_are_told_in_the_order_in_which_they_were_listed(
+    host: FakeHost, seed: int, overlap: Policy
+) -> None:
+    """Would have caught: one library's devices before another's because they were verified sooner."""
+    report = found(host, seed=seed, overlap=overlap)
+    asked = in_order(host.document["variant"])
+    listed = [listed_as(each.device) for variant in asked for each in Truth.of(host).by(variant)]
+    told = [*map(listed_as, report.devices)]
+    assert told == [name for name in listed if name in told]
+
+
+@given(rivals_of_vulkan)
+def test_no_runner_is_started_for_what_cuda_or_rocm_serve_already(host: FakeHost) -> None:
+    """Would have caught: a GPU that is initialised through Vulkan for an answer that changes nothing."""
+    report = found(host)
+    for name, table in host.document["variant"].items():
+        if table["library"] not in COMPUTE:
+            told = Counter(each.reason for each in report.rejected if each.variant == name)
+            asked = [each for each in report.probes if (each.phase, each.variant) == (Phase.VERIFY, name)]
+            assert len(asked) <= len(Truth.of(host).by(name)) - told[Reason.DUPLICATE]
+
+
 def slowed(host: FakeHost) -> st.SearchStrategy[tuple[FakeHost, Fault]]:
     """A machine, and a runner of it that takes long, though not as long as it may (30 s)."""
     slow = faults(host, names=["slow_start", "slow_first", "slice"])
@@ -148,10 +211,10 @@ def test_a_slower_runner_below_its_deadline_never_changes_the_result(case: tuple
     assert found(host.with_fault(**fault)).devices == found(host).devices
 
 
-@given(hosts(), st.integers(0, 999))
-def test_when_each_runner_answers_has_no_effect(host: FakeHost, seed: int) -> None:
+@given(hosts(), st.integers(0, 999), policies)
+def test_when_each_runner_answers_has_no_effect(host: FakeHost, seed: int, overlap: Policy) -> None:
     """Would have caught: survivors in the order of their answers."""
-    assert found(host, seed=seed).devices == found(host).devices
+    assert found(host, seed=seed, overlap=overlap).devices == found(host, overlap=overlap).devices
 
 
 @given(machines, st.integers(1, 3))

@@ -64,6 +64,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "ComputeMajor": (2**31, True, "9", None),
     "LibraryPath": ("a path", [7], ["\ud800"], None),
     "index": (-1, 2**31, True, "0", None),
+    "unusable": ({}, {"reason": "cpu"}, {"detail": "no code for it"}, True, "no"),
 }
 """By key, what no device can have there."""
 
