@@ -26,6 +26,17 @@ SLICES_BEFORE_THEIR_CARD = [
     DeviceInfo(library="CUDA", id="0", pci_id="0000:01:00.0"),
 ]
 
+IN_ANOTHER_DOMAIN = FakeHost(
+    {
+        "gpu": [{"name": "a", "profile": "RTX 4090", "pci_id": "0001:01:00.0"}],
+        "variant": {
+            "cuda": {"library": "CUDA", "devices": [{"gpu": "a", "pci_id": "01:00.1"}]},
+            "vulkan": {"library": "Vulkan", "devices": ["a"]},
+        },
+    }
+)
+"""The last digit of the short form is the domain."""
+
 
 def survivors(listed: Sequence[Listed]) -> list[Listed]:
     kept, _ = without_duplicates(each.device for each in listed)
@@ -42,6 +53,7 @@ def are_slices(one: Listed, other: Listed) -> bool:
 
 
 @given(machines)
+@example(IN_ANOTHER_DOMAIN)
 def test_no_two_survivors_of_duplicates_are_one_gpu_as_far_as_the_libraries_tell(host: FakeHost) -> None:
     """Would have caught: PCI ids compared as text, in which `0000:C1:00.0` and `c1:00.0` are two."""
     tell(host)
