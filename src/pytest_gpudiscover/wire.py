@@ -87,20 +87,22 @@ def parse_devices(body: bytes) -> tuple[tuple[DeviceInfo, ...], tuple[Rejection,
 
 def parse_answer(body: bytes) -> Answer:
     """Like `parse_devices`, with the order of good and refused entries kept."""
-    answer = _often_read(body) if len(body) <= _SHORT else _read(body)
+    try:
+        answer = _often_read(body) if len(body) <= _SHORT else _read(body)
+    except _RefusedError as refusal:
+        return Answer((_whole(str(refusal)),))
     return Answer(tuple([_believed(entry) for entry in answer.entries]))
 
 
-@lru_cache(maxsize=64)  # one machine says the same again and again, to each probe and through each variant
+# One machine says the same again and again, to each probe and through each variant. No refusal is remembered:
+# it may be of the moment, when little is left of the stack.
+@lru_cache(maxsize=64)
 def _often_read(body: bytes) -> Answer:
     return _read(body)
 
 
 def _read(body: bytes) -> Answer:
-    try:
-        entries = _entries(body)
-    except _RefusedError as refusal:
-        return Answer((_whole(str(refusal)),))
+    entries = _entries(body)
     return Answer(tuple(_entry(value) for value in entries))
 
 

@@ -1,4 +1,4 @@
-"""The Python examples of README.md, docs/python.md and docs/plugin.md, run as they stand there."""
+"""The Python examples of README.md, docs/python.md, plugin.md and simulation.md, run as they stand there."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def test_an_example_of_the_python_page_runs(
     code = compile(example, str(DOCS / "python.md"), "exec", dont_inherit=True)
 
     exec(code, {"__name__": "example"})
+
+
+def test_the_examples_of_the_page_on_simulation_run_one_after_the_other() -> None:
+    names: dict[str, object] = {"__name__": "example"}
+    for example in examples("simulation.md"):
+        exec(compile(example, str(DOCS / "simulation.md"), "exec", dont_inherit=True), names)
+    assert "simulated" in names
 
 
 @pytest.mark.usefixtures("quiet_asyncio")

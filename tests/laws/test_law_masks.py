@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,10 @@ def test_a_discovery_finds_every_gpu_that_is_left_by_all_masks_that_rocm_reads(
 
 def mixed(mask: str) -> bool:
     """Whether it has both numbers and UUIDs, or UUIDs of which one may be the other cut short."""
-    uuids = [entry for entry in mask.split(",") if entry.strip().upper().startswith("GPU-")]
-    return 0 < len(uuids) < len(mask.split(",")) or len(uuids) > 1
+    entries = [entry.strip().upper() for entry in mask.split(",")]
+    uuids = [entry for entry in entries if entry.startswith("GPU-")]
+    one = any(a.startswith(b) or b.startswith(a) for a, b in combinations(uuids, 2))
+    return one or 0 < len(uuids) < len(entries)
 
 
 @given(geforces)

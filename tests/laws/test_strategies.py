@@ -24,6 +24,7 @@ from pytest_gpudiscover import DeviceID, DeviceInfo, strategies
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.strategies import LOSSES, Body, Truth
 from pytest_gpudiscover.strategies.faults import _argument as argument_of
+from pytest_gpudiscover.wire import parse_devices
 from truths import SHAPES, found
 
 _Value = TypeVar("_Value")
@@ -277,6 +278,11 @@ LIGHT = (
 @pytest.mark.parametrize("imports", [f"{OURS}; import hypothesis", f"import hypothesis; {LIGHT}; {OURS}"])
 def test_our_types_are_drawn_whether_they_or_hypothesis_are_imported_first(imports: str) -> None:
     assert result_of(FROM_TYPES.format(imports=imports)).split() == ["True", "True", "gpu", "variant"]
+
+
+@given(...)
+def test_an_answer_that_is_drawn_by_its_type_is_what_it_says(body: Body) -> None:
+    assert parse_devices(body.content) == (body.whole, ())
 
 
 def test_who_does_not_ask_for_strategies_imports_no_hypothesis() -> None:

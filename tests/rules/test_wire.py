@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import sys
 from typing import Any
 
 import pytest
 
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
-from pytest_gpudiscover.wire import MAX_DEVICES, parse_answer, parse_devices
+from pytest_gpudiscover.wire import MAX_DEVICES, Answer, parse_answer, parse_devices
 
 GIB = 1 << 30
 
@@ -531,3 +533,20 @@ def test_the_warning_of_more_free_memory_than_there_is_names_the_device_and_the_
     assert caplog.messages == [
         "CUDA GPU-good reports more free memory (7 bytes) than it has (5): taken as all free"
     ]
+
+
+def test_an_answer_that_was_read_where_little_was_left_of_the_stack_is_read_again_elsewhere() -> None:
+    body = b'[{"id": "GPU-1", "backend": "CUDA", "total_memory": 1}, {"id": "GPU-2", "backend": "CUDA"}]'
+
+    def below(frames: int) -> Answer:
+        return below(frames - 1) if frames else parse_answer(body)
+
+    def deepest() -> Answer | None:
+        for frames in range(sys.getrecursionlimit(), 0, -1):
+            with contextlib.suppress(RecursionError):
+                return below(frames)
+        return None
+
+    assert (refused := deepest())
+    assert refused.refused
+    assert [device.id for device in parse_answer(body).devices] == ["GPU-1"]

@@ -115,6 +115,16 @@ async def spinning() -> None:
         await asyncio.sleep(0)
 
 
+async def ringing() -> None:
+    loop = asyncio.get_running_loop()
+
+    def ring() -> None:
+        loop.call_later(0, ring)
+
+    ring()
+    await for_ever()
+
+
 async def too_late() -> None:
     await asyncio.sleep(HORIZON + 1)
 
@@ -129,6 +139,7 @@ async def asking_again_and_again() -> None:
     [
         (for_ever, "at 0 s of virtual time nothing is ready, and no timer is set"),
         (spinning, "the clock stands still, callbacks only make each other ready"),
+        (ringing, "the clock stands still, callbacks only make each other ready"),
         (too_late, "nothing is ready before 86401 s, beyond the horizon"),
         (asking_again_and_again, f"at {HORIZON:g} s of virtual time nothing is ready before 86401 s"),
     ],

@@ -181,9 +181,9 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         while not reached():
             if not soon:
                 self._go_on()
-            elif self._steps > _STEPS_AT_ONE_MOMENT:
-                raise self._standstill("the clock stands still, callbacks only make each other ready")
             self._steps += 1
+            if self._steps > _STEPS_AT_ONE_MOMENT:
+                raise self._standstill("the clock stands still, callbacks only make each other ready")
             handle = soon.popleft()
             if not handle.cancelled():
                 handle._run()  # noqa: SLF001 - only a loop calls it
