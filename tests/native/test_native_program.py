@@ -53,7 +53,7 @@ def test_a_driver_that_is_not_known_is_bad_usage(
 ) -> None:
     done = run_program(*ARGUMENTS, "1", **variables)
     assert done.returncode == 2
-    assert f"expected GPUDISCOVER_DRIVER to be one of: vulkan; {came}\n" in done.stderr
+    assert f"expected GPUDISCOVER_DRIVER to be one of: cuda, vulkan; {came}\n" in done.stderr
 
 
 def test_a_taken_port_is_said_to_be_in_use(run_program: Run) -> None:
