@@ -2,7 +2,7 @@
  *
  *   STAND_IN_INIT     cuInit: a CUresult that it answers; "crash", "hang"; "exit": a constructor ends the process
  *   STAND_IN_CONTEXT  what cuDevicePrimaryCtxRetain does to the second card alone: a CUresult, or "crash"
- *   STAND_IN_FAIL     function=CUresult: that function answers that
+ *   STAND_IN_FAIL     function=CUresult, several separated by commas: those functions answer that
  *   STAND_IN_SABOTAGE "last": the kernel gets the last word wrong; "idle": it does nothing
  *   STAND_IN_KIND     of the first card: "jetson": integrated, no UUID; "slice": a MIG slice
  *   STAND_IN_CALLS    file to which the name of every function called is appended
@@ -43,7 +43,8 @@ static int called(const char *function) {
         fprintf(calls, "%s\n", function);
         fclose(calls);
     }
-    if (strncmp(fail, function, length) == 0 && fail[length] == '=') return atoi(fail + length + 1);
+    for (; fail; fail = strchr(fail, ',') ? strchr(fail, ',') + 1 : NULL)
+        if (strncmp(fail, function, length) == 0 && fail[length] == '=') return atoi(fail + length + 1);
     return SUCCESS;
 }
 

@@ -133,7 +133,10 @@ def test_only_a_deep_listing_makes_contexts_and_it_gives_everything_back(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("cuLaunchKernel=719", "cuLaunchKernel answered CUDA_ERROR_LAUNCH_FAILED (719): the test kernel"),
+        (
+            "cuLaunchKernel=719,cuMemFree_v2=719",
+            "cuLaunchKernel answered CUDA_ERROR_LAUNCH_FAILED (719): the test kernel",
+        ),
         (
             "cuCtxSynchronize=700",
             "cuCtxSynchronize answered CUDA_ERROR_ILLEGAL_ADDRESS (700): the test kernel",

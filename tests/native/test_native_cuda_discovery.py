@@ -75,7 +75,7 @@ def test_both_cards_are_found_through_cuda_and_once(machine: Callable[..., Repor
             "cuDeviceGetCount answered CUDA_ERROR_N",
         ),
         ({"STAND_IN_INIT": "crash"}, Reason.CRASHED, "SIGSEGV"),
-        ({"STAND_IN_INIT": "exit"}, Reason.EXITED, "3"),
+        ({"STAND_IN_INIT": "exit"}, Reason.EXITED, "ended with code 3"),
     ],
 )
 def test_a_driver_that_fails_is_named_with_the_reason_and_the_card_comes_through_vulkan(
