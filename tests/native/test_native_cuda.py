@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import grp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gpudiscover.native.drivers.cuda_advice import in_words, is_node, problem_with_nodes
+from pytest_gpudiscover.native.drivers.cuda_advice import in_words, is_node, problem_with_nodes, remedy
 from pytest_gpudiscover.native.drivers.cuda_api import CudaError
 from pytest_gpudiscover.native.drivers.cuda_deep import kernel
 
@@ -246,24 +247,17 @@ def test_nodes_that_may_be_opened_are_no_explanation(nodes: Path) -> None:
     assert words.startswith("cuInit answered CUDA_ERROR_UNKNOWN (999): often /dev/nvidia*")
 
 
-def test_nodes_that_may_not_be_opened_are_named_with_the_group_to_join(
-    nodes: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import grp
-    import os
-
-    def owned_by(group: int) -> None:
-        monkeypatch.setattr(os, "stat", lambda _path: os.stat_result((0, 0, 0, 0, 0, group, 0, 0, 0, 0)))
-
-    group = next(group for group in grp.getgrall() if group.gr_gid)
-    owned_by(group.gr_gid)
+def test_nodes_that_may_not_be_opened_are_named_with_the_remedy(nodes: Path) -> None:
     words = problem_with_nodes(str(nodes), lambda path, _mode: path.endswith("ctl"))
     forbidden = f"no permission to open {nodes}/nvidia-uvm, {nodes}/nvidia0: "
-    assert words.startswith(f"{forbidden}join the group '{group.gr_name}'")
-    owned_by(987_654)
-    assert "join the group '987654'" in problem_with_nodes(str(nodes), lambda *_: False)
-    owned_by(0)
-    assert "mode 0666" in problem_with_nodes(str(nodes), lambda *_: False)
+    assert words == forbidden + remedy((nodes / "nvidia0").stat().st_gid)
+
+
+def test_the_remedy_is_the_group_to_join_unless_that_is_root_s() -> None:
+    group = next(group for group in grp.getgrall() if group.gr_gid)
+    assert remedy(group.gr_gid).startswith(f"join the group '{group.gr_name}' ")
+    assert remedy(987_654).startswith("join the group '987654' ")
+    assert "mode 0666" in remedy(0)
 
 
 def test_only_what_cuda_opens_is_a_node() -> None:

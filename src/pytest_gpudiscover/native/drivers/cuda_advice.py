@@ -87,7 +87,8 @@ def problem_with_nodes(directory: str, may: Callable[[str, int], bool] = os.acce
         )
     paths = [f"{directory}/{name}" for name in sorted(os.listdir(directory)) if is_node(name)]  # noqa: PTH208
     if forbidden := [path for path in paths if not may(path, _READ_WRITE)]:
-        return f"no permission to open {', '.join(forbidden)}: {_remedy(forbidden[0])}"
+        group = os.stat(forbidden[0]).st_gid  # noqa: PTH116
+        return f"no permission to open {', '.join(forbidden)}: {remedy(group)}"
     return ""
 
 
@@ -96,14 +97,14 @@ def is_node(name: str) -> bool:
     return name in {"nvidiactl", "nvidia-uvm"} or (name.startswith("nvidia") and name[6:].isdigit())
 
 
-def _remedy(path: str) -> str:
+def remedy(number: int) -> str:
+    """Say how to get permission for nodes of a group, which is given by its number."""
     import grp  # only Unix has it, and only there are nodes
 
-    number = os.stat(path).st_gid  # noqa: PTH116
+    if number == 0:
+        return "ask for permission for everybody (mode 0666), which is the driver's own setting"
     try:
         group = grp.getgrgid(number).gr_name
     except KeyError:
         group = str(number)
-    if number == 0:
-        return "ask for permission for everybody (mode 0666), which is the driver's own setting"
     return f"join the group '{group}' (usermod -aG {group} yourself, then log in again)"
