@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import grp
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gpudiscover.native.drivers.cuda import list_devices
 from pytest_gpudiscover.native.drivers.cuda_advice import in_words, is_node, problem_with_nodes, remedy
 from pytest_gpudiscover.native.drivers.cuda_api import CudaError
 from pytest_gpudiscover.native.drivers.cuda_deep import kernel
+from pytest_gpudiscover.native.drivers.interface import DriverError
 
 if TYPE_CHECKING:
     from tests.native.conftest import Build, NativeRunner, Start
@@ -211,6 +215,24 @@ def test_a_library_that_cannot_be_loaded_is_reported_with_the_loaders_words(
     (tmp_path / "libcuda.so.1").write_text("no library")
     body = refused(start, str(tmp_path))
     assert "file too short" in body or "invalid ELF header" in body
+
+
+def test_under_wsl_the_library_is_loaded_from_where_no_loader_may_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    def load(name: str) -> None:
+        tried.append(name)
+        raise OSError(f"{name}: no such file")
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(
+        DriverError, match=r"^libcuda\.so\.1 is not on this machine: if there is an NVIDIA GPU"
+    ):
+        list_devices(environment={}, deep=False)
+    assert tried == ["libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1"]
 
 
 @pytest.mark.parametrize(("compute", "target"), [((3, 5), "sm_30"), ((5, 0), "sm_50"), ((12, 1), "sm_50")])
