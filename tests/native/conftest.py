@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+
+from pytest_gpudiscover import NativeInstallation, Report, discover
+from pytest_gpudiscover.surroundings import Surroundings
 
 NATIVE = Path(__file__).parents[2] / "src" / "pytest_gpudiscover" / "native"
 PATIENCE = 60
 """Seconds after which something that should have happened will not."""
-READ = ("GGML", "GPUDISCOVER", "LD_LIBRARY_PATH", "STAND_IN", "VK_")
+READ = ("CUDA_", "GGML", "GPUDISCOVER", "LD_LIBRARY_PATH", "STAND_IN", "VK_")
 """Beginnings of the variables that the runner or a driver under it reads."""
 
 
@@ -87,6 +91,8 @@ class NativeRunner:
             self.process.kill()
 
 
+Build = Callable[..., str]
+Discover = Callable[..., Report]
 Start = Callable[..., NativeRunner]
 
 
@@ -172,6 +178,50 @@ def stand_in(gcc: str, vulkan_headers: Path, tmp_path_factory: pytest.TempPathFa
     flags = ["-shared", "-fPIC", "-Wl,-soname,libvulkan.so.1", f"-I{vulkan_headers}"]
     subprocess.run([gcc, *flags, "-o", str(directory / "libvulkan.so.1"), str(source)], check=True)
     return str(directory)
+
+
+@pytest.fixture(scope="session")
+def build(gcc: str, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Build a library from a C file beside this one, and return the directory it lies in."""
+
+    def build_library(source: str, name: str, *options: str) -> str:
+        directory = tmp_path_factory.mktemp("stand_in")
+        flags = ["-shared", "-fPIC", "-Wall", "-Werror", f"-Wl,-soname,{name}", *options]
+        path = Path(__file__).with_name(source)
+        subprocess.run([gcc, *flags, "-o", str(directory / name), str(path)], check=True)
+        return str(directory)
+
+    return build_library
+
+
+@pytest.fixture(scope="session")
+def cuda(build: Build) -> str:
+    """A directory with a libcuda.so.1 that has two cards; see stand_in_cuda.c."""
+    return build("stand_in_cuda.c", "libcuda.so.1")
+
+
+@pytest.fixture(scope="session")
+def nvml(build: Build) -> str:
+    """A directory with a libnvidia-ml.so.1 that knows the same cards; see stand_in_nvml.c."""
+    return build("stand_in_nvml.c", "libnvidia-ml.so.1")
+
+
+@pytest.fixture
+def discovered(clean_environment: dict[str, str]) -> Discover:
+    """Discover with the native runner, with more variables; afterwards no process may be left."""
+
+    def run(timeout: float = 60, variant: str | None = None, **variables: str) -> Report:
+        environment = clean_environment | {"VK_LOADER_LAYERS_DISABLE": "~implicit~"} | variables
+        report = discover(
+            NativeInstallation(variant=variant),
+            surroundings=Surroundings(environment=environment),
+            enumerate_timeout=timeout,
+            verify_timeout=timeout,
+        )
+        assert not psutil.Process().children(recursive=True)
+        return report
+
+    return run
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from pytest_gpudiscover.native.drivers import DRIVERS, VULKAN
+from pytest_gpudiscover.native.drivers import CUDA, DRIVERS, VULKAN
 from pytest_gpudiscover.native.presence import absence
 
 PACKAGE = str(Path(__file__).parents[2] / "src" / "pytest_gpudiscover")
@@ -132,3 +133,25 @@ def test_every_driver_is_known_by_its_variant_and_has_a_remedy_for_each_platform
     for variant, driver in DRIVERS.items():
         assert driver.variant == variant
         assert driver.libraries.keys() == driver.install.keys()
+
+
+@pytest.mark.parametrize(
+    ("platform", "path"),
+    [
+        ("linux", "usr/lib/x86_64-linux-gnu/libcuda.so.1"),
+        ("linux", "usr/lib/wsl/lib/libcuda.so.1"),
+        ("win32", "Windows/System32/nvcuda.dll"),
+    ],
+)
+def test_cuda_is_found_where_nvidia_s_driver_puts_it(machine: Path, platform: str, path: str) -> None:
+    ask = partial(absence, CUDA, platform=platform, environment={}, root=machine, prefix=machine)
+    sentence = ask()
+    assert sentence
+    assert " is not on this machine: if there is an NVIDIA GPU, install NVIDIA's driver" in sentence
+    place(machine, path)
+    assert ask() is None
+
+
+def test_cuda_is_not_looked_for_on_macos(machine: Path) -> None:
+    sentence = absence(CUDA, platform="darwin", environment={}, root=machine, prefix=machine)
+    assert sentence == "CUDA is not looked for on darwin: it is looked for on linux, win32"

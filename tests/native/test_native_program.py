@@ -53,7 +53,7 @@ def test_a_driver_that_is_not_known_is_bad_usage(
 ) -> None:
     done = run_program(*ARGUMENTS, "1", **variables)
     assert done.returncode == 2
-    assert f"expected GPUDISCOVER_DRIVER to be one of: vulkan; {came}\n" in done.stderr
+    assert f"expected GPUDISCOVER_DRIVER to be one of: cuda, vulkan; {came}\n" in done.stderr
 
 
 def test_a_taken_port_is_said_to_be_in_use(run_program: Run) -> None:
@@ -64,16 +64,20 @@ def test_a_taken_port_is_said_to_be_in_use(run_program: Run) -> None:
     assert done.stderr == f"native runner: cannot listen on 127.0.0.1:{port}: address already in use\n"
 
 
-def test_the_program_imports_nothing_heavy_and_not_the_engine(start: Start, stand_in: str) -> None:
+@pytest.mark.parametrize(("driver", "library"), [("vulkan", "stand_in"), ("cuda", "cuda")])
+def test_the_program_imports_nothing_heavy_and_not_the_engine(
+    start: Start, driver: str, library: str, request: pytest.FixtureRequest
+) -> None:
+    machine = {"LD_LIBRARY_PATH": request.getfixturevalue(library), "STAND_IN_DEVICES": "discrete"}
     # Without site, whose .pth files may import anything.
-    runner = start("-S", "-X", "importtime", LD_LIBRARY_PATH=stand_in, STAND_IN_DEVICES="discrete")
-    assert len(runner.devices()) == 1
+    runner = start("-S", "-X", "importtime", GPUDISCOVER_DRIVER=driver, **machine)
+    assert runner.devices()
     _, _, stderr = runner.end()
     loaded = {
         line.rpartition("|")[2].strip() for line in stderr.splitlines() if line.startswith("import time:")
     }
     ours = {name for name in loaded if name.startswith("pytest_gpudiscover")}
-    assert "pytest_gpudiscover.native.drivers.vulkan_deep" in ours
+    assert f"pytest_gpudiscover.native.drivers.{driver}_deep" in ours
     assert all(name.startswith("pytest_gpudiscover.native") for name in ours)
     assert not loaded & HEAVY
 

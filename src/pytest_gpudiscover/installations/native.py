@@ -8,9 +8,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_gpudiscover.devices import is_number
 from pytest_gpudiscover.errors import RunnerNotFoundError
 from pytest_gpudiscover.installations import Located, http_prober, ordered, texts
-from pytest_gpudiscover.native.drivers import DRIVERS
+from pytest_gpudiscover.masks import UserMasks
+from pytest_gpudiscover.native.drivers import DRIVERS, Driver
 from pytest_gpudiscover.native.presence import absence
 from pytest_gpudiscover.probing import Prober
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
@@ -63,8 +65,8 @@ class NativeInstallation:
             # without site-packages, which no driver needs so far: that is a tenth of the runner's time.
             command=(sys.executable, "-I", "-S", str(_PROGRAM)),
             variants=ordered(
-                Variant(name=name, environment={DRIVER_VARIABLE: name})
-                for name in DRIVERS
+                Variant(name=name, environment={DRIVER_VARIABLE: name} | _order(driver, surroundings))
+                for name, driver in DRIVERS.items()
                 if name not in absent
             ),
             missing=tuple(
@@ -76,3 +78,10 @@ class NativeInstallation:
     def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:  # noqa: ARG002
         """Start real processes, and ask them over HTTP."""
         return http_prober(located)
+
+
+def _order(driver: Driver, surroundings: Surroundings) -> dict[str, str]:
+    """The variables that fix a driver's order, unless the user has set one or counts in the driver's own."""
+    masks = UserMasks.read(surroundings.environment, surroundings.system)
+    counts = any(is_number(token) for token in masks.tokens.get(driver.library, ()))
+    return {} if counts or driver.order.keys() & surroundings.environment.keys() else dict(driver.order)

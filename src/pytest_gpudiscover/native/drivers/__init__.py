@@ -24,6 +24,8 @@ class Driver:
         libraries: by platform (as `sys.platform` spells it), the files it can be loaded from, in the order
             they are tried: bare names go through the system's loader, absolute paths are taken as they are.
         install: by platform, what to do when none of them is there.
+        order: variables that fix the order in which the driver counts its devices, for probes. They would
+            change what a user's numbers name, so they are left to users who set them, or a mask of numbers.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class Driver:
         library: str,
         libraries: Mapping[str, tuple[str, ...]],
         install: Mapping[str, str],
+        order: Mapping[str, str] | None = None,
     ) -> None:
         self.variant = variant
         self.library = library
         self.libraries = libraries
         self.install = install
+        self.order = order or {}
 
     def library_names(self, platform: str) -> tuple[str, ...]:
         """The files it can be loaded from on a platform; none where it does not exist."""
@@ -69,6 +73,22 @@ class Driver:
         return entries
 
 
+# Untested so far: real GPUs, and everything but Linux. Under WSL the library lies where no loader may look.
+CUDA = Driver(
+    variant="cuda",
+    library="CUDA",
+    libraries={
+        "linux": ("libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1"),
+        "win32": ("nvcuda.dll",),
+    },
+    install={
+        "linux": "if there is an NVIDIA GPU, install NVIDIA's driver (under WSL, the one for Windows), and"
+        " start containers with GPUs (docker run --gpus all)",
+        "win32": "if there is an NVIDIA GPU, install NVIDIA's driver",
+    },
+    order={"CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+)
+
 # Untested so far: everything but Linux. Homebrew's directories are no places the macOS loader looks at.
 VULKAN = Driver(
     variant="vulkan",
@@ -92,5 +112,5 @@ VULKAN = Driver(
     },
 )
 
-DRIVERS: Mapping[str, Driver] = {driver.variant: driver for driver in (VULKAN,)}
+DRIVERS: Mapping[str, Driver] = {driver.variant: driver for driver in (CUDA, VULKAN)}
 """Every driver that can be asked, by variant, in the order they are asked."""

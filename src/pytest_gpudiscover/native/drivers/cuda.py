@@ -1,0 +1,172 @@
+"""CUDA: which devices NVIDIA's driver shows, and what it says of them.
+
+Facts are from NVIDIA's CUDA driver API reference. The driver itself reads `CUDA_VISIBLE_DEVICES` and
+`CUDA_DEVICE_ORDER` when it is initialised: what it lists is what the mask shows. Listing makes no context;
+free memory is NVML's, and where that does not know, all of it, until a context can ask the driver.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from ctypes import byref
+
+from pytest_gpudiscover.native.drivers import CUDA
+from pytest_gpudiscover.native.drivers import cuda_api as api
+from pytest_gpudiscover.native.drivers.cuda_advice import NO_DEVICE, in_words
+from pytest_gpudiscover.native.drivers.cuda_deep import compute_and_compare
+from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError, Entry, Unusable
+from pytest_gpudiscover.native.drivers.nvml import free_memory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MASK = "CUDA_VISIBLE_DEVICES"
+
+_NAME_SIZE = 256
+_PCI_ID_SIZE = 32
+_WSL_DEVICE = "/dev/dxg"
+
+
+def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
+    """List the devices that the driver shows behind the mask, in its order.
+
+    Args:
+        environment: where it is looked up whether there is a mask; the driver reads the mask itself.
+        deep: run a kernel on each device and compare its result, and mark those that fail.
+
+    Raises:
+        DriverError: there is no library, or the driver refuses as a whole.
+    """
+    cuda = load()
+    count, version = ctypes.c_int(), ctypes.c_int()
+    try:
+        cuda.cuInit(0)
+        cuda.cuDriverGetVersion(byref(version))
+        cuda.cuDeviceGetCount(byref(count))
+    except api.CudaError as error:
+        mask = environment.get(MASK)
+        if error.result == NO_DEVICE and mask is not None and hides_everything(mask):
+            return []
+        also = f"; {MASK} is set: check that it names what is there" if mask is not None else ""
+        raise DriverError(_in_words(error) + also) from None
+    driver = (version.value // 1000, version.value % 1000 // 10)
+    with free_memory(sys.platform) as free:
+        return [Device(cuda, place).entry(driver, free, deep=deep) for place in range(count.value)]
+
+
+def load() -> api.Cuda:
+    """Load the library of this platform.
+
+    Raises:
+        DriverError: it is not there, or too old.
+    """
+    problems = []
+    for name in CUDA.library_names(sys.platform):
+        try:
+            return api.Cuda(ctypes.CDLL(name))
+        except OSError as error:
+            problems.append(str(error))
+    raise DriverError(f"{CUDA.missing(sys.platform)} ({'; '.join(problems)})")
+
+
+def hides_everything(mask: str) -> bool:
+    """Whether a mask shows nothing on any machine: the first entry that names no device ends the list."""
+    first = mask.partition(",")[0].strip().removeprefix("+")
+    return not (first[:1].isdecimal() or first.startswith(("GPU-", "MIG-")))
+
+
+class Device:
+    """One device. A question that the driver refuses leaves its answer empty, and the device unusable."""
+
+    def __init__(self, cuda: api.Cuda, place: int) -> None:
+        self._cuda = cuda
+        self._place = place
+        self._handle = ctypes.c_int(place)
+        self._refusal: api.CudaError | None = None
+        self._ask(cuda.cuDeviceGet, byref(self._handle), place)
+
+    def entry(
+        self,
+        driver: tuple[int, int],
+        free: Callable[[str, str], int | None],
+        *,
+        deep: bool,
+    ) -> Entry:
+        """What the answer says of it.
+
+        Args:
+            driver: major and minor version of CUDA that the driver speaks.
+            free: the free bytes of a UUID and a PCI id, as NVML knows them.
+            deep: whether to put it to work.
+        """
+        description = self._text(self._cuda.cuDeviceGetName, _NAME_SIZE)
+        uuid = self._uuid(slice_of_card=" MIG " in description)
+        pci_id = self._text(self._cuda.cuDeviceGetPCIBusId, _PCI_ID_SIZE).lower()
+        compute = self._attribute(api.ATTRIBUTE_COMPUTE_MAJOR), self._attribute(api.ATTRIBUTE_COMPUTE_MINOR)
+        integrated = bool(self._attribute(api.ATTRIBUTE_INTEGRATED))
+        total = self._total_memory()
+        counted, unusable = self._put_to_work(compute, deep=deep)
+        known = free(uuid, pci_id)
+        return Entry(
+            id=uuid or str(self._place),
+            backend=CUDA.library,
+            name=f"CUDA{self._place}",
+            description=description,
+            index=self._place,
+            integrated=integrated,
+            pci_id=pci_id,
+            total_memory=total,
+            free_memory=next(figure for figure in (known, counted, total) if figure is not None),
+            compute=compute,
+            driver=driver,
+            unusable=unusable,
+        )
+
+    def _put_to_work(self, compute: tuple[int, int], *, deep: bool) -> tuple[int | None, Unusable | None]:
+        """Find out how many bytes the driver counts as free, if it was asked, and why it is not for use."""
+        try:
+            if self._refusal:
+                raise self._refusal
+            return (compute_and_compare(self._cuda, self._handle.value, compute) if deep else None), None
+        except api.CudaError as error:
+            return None, Unusable("unusable", _in_words(error))
+        except DeviceError as error:
+            return None, Unusable("unusable", str(error))
+
+    def _ask(self, function: Callable[..., object], *arguments: object) -> None:
+        try:
+            function(*arguments)
+        except api.CudaError as error:
+            self._refusal = self._refusal or error
+
+    def _text(self, function: Callable[..., object], size: int) -> str:
+        text = ctypes.create_string_buffer(size)
+        self._ask(function, text, size, self._handle)
+        return text.value.decode(errors="replace")
+
+    def _uuid(self, *, slice_of_card: bool) -> str:
+        """The UUID as nvidia-smi and the mask write it; "" where there is none."""
+        raw = (ctypes.c_uint8 * 16)()
+        self._ask(self._cuda.cuDeviceGetUuid, byref(raw), self._handle)
+        digits = bytes(raw).hex()
+        if not digits.strip("0"):
+            return ""
+        prefix = "MIG" if slice_of_card else "GPU"
+        return "-".join((prefix, digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+    def _attribute(self, attribute: int) -> int:
+        value = ctypes.c_int()
+        self._ask(self._cuda.cuDeviceGetAttribute, byref(value), attribute, self._handle)
+        return value.value
+
+    def _total_memory(self) -> int:
+        size = ctypes.c_size_t()
+        self._ask(self._cuda.cuDeviceTotalMem, byref(size), self._handle)
+        return size.value
+
+
+def _in_words(error: api.CudaError) -> str:
+    return in_words(error, platform=sys.platform, wsl=os.path.exists(_WSL_DEVICE))  # noqa: PTH110

@@ -1,0 +1,218 @@
+/* A stand-in for libcuda.so.1: NVIDIA's driver, with two cards and the faults that an environment describes.
+ *
+ *   STAND_IN_INIT     cuInit: a CUresult that it answers; "crash", "hang"; "exit": a constructor ends the process
+ *   STAND_IN_CONTEXT  what cuDevicePrimaryCtxRetain does to the second card alone: a CUresult, or "crash"
+ *   STAND_IN_FAIL     function=CUresult, several separated by commas: those functions answer that
+ *   STAND_IN_SABOTAGE "last": the kernel gets the last word wrong; "idle": it does nothing
+ *   STAND_IN_KIND     of the first card: "jetson": integrated, no UUID; "slice": a MIG slice
+ *   STAND_IN_CALLS    file to which the name of every function called is appended
+ *   CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER  read in cuInit as the CUDA Programming Guide says
+ *
+ * The cards, in the order of their PCI ids: 8 GiB at 0000:0A:00.0, and the faster one, 24 GiB at 0001:C1:1F.7,
+ * which comes first unless CUDA_DEVICE_ORDER is PCI_BUS_ID. With -DOLD it is a driver before CUDA 11, and with
+ * -DANCIENT one that knows no UUIDs.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#define GIB (1024ull * 1024 * 1024)
+enum { CARDS = 2, SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100 };
+enum { INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_PTX = 218, NOT_FOUND = 500 };
+
+typedef struct { const char *name, *uuid, *pci; unsigned long long memory; int major, minor; } Card;
+static const Card cards[CARDS] = {
+    {"Stand-in L4", "GPU-0a000000-0102-0304-0506-0708090a0b0c", "0000:0A:00.0", 8 * GIB, 8, 9},
+    {"Stand-in H100", "GPU-c1000000-0102-0304-0506-0708090a0b0c", "0001:C1:1F.7", 24 * GIB, 9, 0},
+};
+static int shown[CARDS], shown_count = -1, retained[CARDS], current = -1;
+
+static const char *setting(const char *name) {
+    const char *value = getenv(name);
+    return value ? value : "";
+}
+
+static int called(const char *function) {
+    const char *path = setting("STAND_IN_CALLS"), *fail = setting("STAND_IN_FAIL");
+    size_t length = strlen(function);
+    if (*path) {
+        FILE *calls = fopen(path, "a");
+        fprintf(calls, "%s\n", function);
+        fclose(calls);
+    }
+    for (; fail; fail = strchr(fail, ',') ? strchr(fail, ',') + 1 : NULL)
+        if (strncmp(fail, function, length) == 0 && fail[length] == '=') return atoi(fail + length + 1);
+    return SUCCESS;
+}
+
+#define CALLED() do { int result_ = called(__func__); if (result_) return result_; } while (0)
+#define LISTED(device) do { CALLED(); if (device < 0 || device >= shown_count) return INVALID_DEVICE; } while (0)
+#define CURRENT() do { CALLED(); if (current < 0) return INVALID_CONTEXT; } while (0)
+
+static int is(const char *name, const char *value) { return strcmp(setting(name), value) == 0; }
+static void crash(void) { *(volatile int *)0 = 0; }
+
+__attribute__((constructor)) static void load(void) {
+    if (is("STAND_IN_INIT", "exit")) _exit(3);
+}
+
+/* The card at a place in the order that CUDA counts by. */
+static int counted(int place) { return is("CUDA_DEVICE_ORDER", "PCI_BUS_ID") ? place : CARDS - 1 - place; }
+
+/* The card that an entry of the mask names, or -1. */
+static int named(const char *entry) {
+    char *end;
+    long place = strtol(entry, &end, 10);
+    if (*entry && !*end) return place >= 0 && place < CARDS ? counted((int)place) : -1;
+    for (int card = 0; card < CARDS; card++)
+        if (strlen(entry) > 4 && strncasecmp(cards[card].uuid, entry, strlen(entry)) == 0) return card;
+    return -1;
+}
+
+static void read_mask(void) {
+    char list[256], *word, *rest = NULL;
+    const char *mask = getenv("CUDA_VISIBLE_DEVICES");
+    shown_count = 0;
+    if (!mask)
+        for (; shown_count < CARDS; shown_count++) shown[shown_count] = counted(shown_count);
+    snprintf(list, sizeof list, "%s", mask ? mask : "");
+    for (word = strtok_r(list, ",", &rest); word && shown_count < CARDS; word = strtok_r(NULL, ",", &rest)) {
+        if ((shown[shown_count] = named(word)) < 0) return;
+        shown_count++;
+    }
+}
+
+int cuInit(unsigned int flags) {
+    CALLED();
+    if (is("STAND_IN_INIT", "crash")) crash();
+    while (is("STAND_IN_INIT", "hang")) pause();
+    if (atoi(setting("STAND_IN_INIT"))) return atoi(setting("STAND_IN_INIT"));
+    if (flags) return INVALID_VALUE;
+    puts("a driver that is fond of standard output");
+    read_mask();
+    return shown_count ? SUCCESS : NO_DEVICE;
+}
+
+int cuDriverGetVersion(int *version) { CALLED(); *version = 12080; return SUCCESS; }
+
+int cuDeviceGetCount(int *count) {
+    CALLED();
+    if (shown_count < 0) return NOT_INITIALIZED;
+    *count = shown_count;
+    return SUCCESS;
+}
+
+int cuDeviceGet(int *device, int ordinal) { LISTED(ordinal); *device = ordinal; return SUCCESS; }
+
+static int is_kind(int device, const char *kind) { return shown[device] == 0 && is("STAND_IN_KIND", kind); }
+
+int cuDeviceGetName(char *name, int size, int device) {
+    LISTED(device);
+    snprintf(name, size, "%s%s", cards[shown[device]].name, is_kind(device, "slice") ? " MIG 1g.5gb" : "");
+    return SUCCESS;
+}
+
+#ifndef ANCIENT
+#ifdef OLD
+int cuDeviceGetUuid(unsigned char uuid[16], int device) {
+#else
+int cuDeviceGetUuid_v2(unsigned char uuid[16], int device) {
+#endif
+    LISTED(device);
+    const char *digits = cards[shown[device]].uuid + 4;
+    for (int byte = 0; byte < 16; byte++, digits += 2) {
+        if (*digits == '-') digits++;
+        sscanf(digits, "%2hhx", &uuid[byte]);
+        if (is_kind(device, "jetson")) uuid[byte] = 0;
+    }
+    return SUCCESS;
+}
+#endif
+
+int cuDeviceGetPCIBusId(char *id, int size, int device) {
+    LISTED(device);
+    snprintf(id, size, "%s", cards[shown[device]].pci);
+    return SUCCESS;
+}
+
+int cuDeviceTotalMem_v2(size_t *bytes, int device) { LISTED(device); *bytes = cards[shown[device]].memory; return SUCCESS; }
+
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+    LISTED(device);
+    switch (attribute) {
+    case 18: *value = is_kind(device, "jetson"); return SUCCESS;
+    case 75: *value = cards[shown[device]].major; return SUCCESS;
+    case 76: *value = cards[shown[device]].minor; return SUCCESS;
+    default: return INVALID_VALUE;
+    }
+}
+
+int cuDevicePrimaryCtxRetain(void **context, int device) {
+    LISTED(device);
+    if (shown[device] == 1 && is("STAND_IN_CONTEXT", "crash")) crash();
+    if (shown[device] == 1 && atoi(setting("STAND_IN_CONTEXT"))) return atoi(setting("STAND_IN_CONTEXT"));
+    retained[device]++;
+    *context = &retained[device];
+    return SUCCESS;
+}
+
+#ifdef OLD
+int cuDevicePrimaryCtxRelease(int device) {
+#else
+int cuDevicePrimaryCtxRelease_v2(int device) {
+#endif
+    LISTED(device);
+    return --retained[device] < 0 ? INVALID_CONTEXT : SUCCESS;
+}
+
+int cuCtxPushCurrent_v2(void *context) { CALLED(); current = (int *)context - retained; return SUCCESS; }
+int cuCtxPopCurrent_v2(void **context) { CURRENT(); *context = &retained[current]; current = -1; return SUCCESS; }
+int cuCtxSynchronize(void) { CURRENT(); return SUCCESS; }
+
+int cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
+    CURRENT();
+    *total = cards[shown[current]].memory;
+    *free_bytes = *total - 3 * GIB;
+    return SUCCESS;
+}
+
+int cuMemAlloc_v2(uint64_t *address, size_t size) { CURRENT(); *address = (uintptr_t)malloc(size); return SUCCESS; }
+int cuMemFree_v2(uint64_t address) { CURRENT(); free((void *)(uintptr_t)address); return SUCCESS; }
+int cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t size) { CURRENT(); memcpy((void *)(uintptr_t)to, from, size); return SUCCESS; }
+int cuMemcpyDtoH_v2(void *to, uint64_t from, size_t size) { CURRENT(); memcpy(to, (void *)(uintptr_t)from, size); return SUCCESS; }
+
+/* The text is not run, but what it computes with is read from it. */
+static unsigned factor;
+
+int cuModuleLoadData(void **module, const char *text) {
+    CURRENT();
+    const char *product = strstr(text, "mul.lo.u32 %word, %place, ");
+    if (strncmp(text, ".version 6.0\n.target sm_50\n", 27) != 0 || !product) return INVALID_PTX;
+    factor = strtoul(product + strlen("mul.lo.u32 %word, %place, "), NULL, 0);
+    *module = strdup(text);
+    return SUCCESS;
+}
+
+int cuModuleUnload(void *module) { CURRENT(); free(module); return SUCCESS; }
+
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+    char entry[64];
+    CURRENT();
+    snprintf(entry, sizeof entry, ".visible .entry %s(", name);
+    *function = strstr(module, entry);
+    return *function ? SUCCESS : NOT_FOUND;
+}
+
+int cuLaunchKernel(void *function, unsigned blocks, unsigned by, unsigned bz, unsigned threads, unsigned ty, unsigned tz,
+                   unsigned shared, void *stream, void **arguments, void **extra) {
+    CURRENT();
+    if (by * bz * ty * tz != 1 || shared || stream || extra || !function) return INVALID_VALUE;
+    uint32_t *words = (uint32_t *)(uintptr_t) * (uint64_t *)arguments[0], summand = *(uint32_t *)arguments[1];
+    if (is("STAND_IN_SABOTAGE", "idle")) return SUCCESS;
+    for (unsigned place = 0; place < blocks * threads; place++) words[place] = place * factor + summand;
+    if (is("STAND_IN_SABOTAGE", "last")) words[blocks * threads - 1] = 0xBAD;
+    return SUCCESS;
+}
