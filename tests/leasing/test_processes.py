@@ -66,11 +66,15 @@ def test_a_forked_child_that_lives_on_holds_nothing_of_a_killed_parent(book: Boo
 
 FORKED = """
 import signal
+begun, begins = os.pipe()
 answer = os.fork()
 if not answer:
+    os.write(begins, b".")
     while True:
         signal.pause()
+os.read(begun, 1)
 """
+"""Answers when the child is through with what every child does first."""
 
 
 def is_alive(pid: int) -> bool:
