@@ -19,14 +19,33 @@ from pytest_gpudiscover.surroundings import Surroundings
 from truths import found, shown_by, some, surroundings, tell
 
 
-def composable(users: Masks) -> bool:
-    """Whether ROCm's masks can be made one: a UUID in a list of numbers is understood by the driver alone."""
-    hip = users.get("HIP_VISIBLE_DEVICES", users.get("CUDA_VISIBLE_DEVICES", ""))
-    return "ROCR_VISIBLE_DEVICES" not in users or "GPU-" not in hip
+def composable(host: FakeHost, users: Masks) -> bool:
+    """Whether ROCm's masks can be made one: docs/masks.md names what only the driver understands."""
+    rocr = users.get("ROCR_VISIBLE_DEVICES")
+    hip = users.get("HIP_VISIBLE_DEVICES") or users.get("CUDA_VISIBLE_DEVICES") or ""
+    has_rocm = any(each.device.library == "ROCm" for each in Truth.of(host).listed)
+    if has_rocm and "GPU-" in hip.split(
+        ","
+    ):  # of every UUID the beginning, named before or not
+        return False
+    if rocr is None or not hip:
+        return True
+    named = [entry.strip() for entry in rocr.split(",")]
+    cards = [entry for entry in named if entry[:1].isdigit() or entry.upper().startswith("GPU-")]
+    return "GPU-" not in hip and all(is_there(host, card) for card in cards)
+
+
+def is_there(host: FakeHost, card: str) -> bool:
+    """Whether every variant of ROCm lists what ROCr calls so."""
+    shown = {each.device.variant for each in Truth.of(host, {"ROCR_VISIBLE_DEVICES": card}).listed}
+    return all(
+        each.device.variant in shown for each in Truth.of(host).listed if each.device.library == "ROCm"
+    )
 
 
 def with_masks(host: FakeHost, **options: Any) -> st.SearchStrategy[tuple[FakeHost, Masks]]:
-    return st.tuples(st.just(host), masks(host, **options).filter(composable))
+    drawn = masks(host, **options).filter(lambda users: composable(host, users))
+    return st.tuples(st.just(host), drawn)
 
 
 masked = hosts(min_gpus=2).flatmap(with_masks)
