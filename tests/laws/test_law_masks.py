@@ -24,9 +24,7 @@ def composable(host: FakeHost, users: Masks) -> bool:
     rocr = users.get("ROCR_VISIBLE_DEVICES")
     hip = users.get("HIP_VISIBLE_DEVICES") or users.get("CUDA_VISIBLE_DEVICES") or ""
     has_rocm = any(each.device.library == "ROCm" for each in Truth.of(host).listed)
-    if has_rocm and "GPU-" in hip.split(
-        ","
-    ):  # of every UUID the beginning, named before or not
+    if has_rocm and "GPU-" in hip.split(","):  # of every UUID the beginning, named before or not
         return False
     if rocr is None or not hip:
         return True
