@@ -2,10 +2,10 @@
  *
  *   STAND_IN_INIT     cuInit: a CUresult that it answers; "crash", "hang"; "exit": a constructor ends the process
  *   STAND_IN_CONTEXT  what cuDevicePrimaryCtxRetain does to the second card alone: a CUresult, or "crash"
- *   STAND_IN_FAIL     function=CUresult, several separated by commas: those functions answer that
+ *   STAND_IN_FAIL     function=CUresult, see stand_in.h
  *   STAND_IN_SABOTAGE "last": the kernel gets the last word wrong; "idle": it does nothing
  *   STAND_IN_KIND     of the first card: "jetson": integrated, no UUID; "slice": a MIG slice
- *   STAND_IN_CALLS    file to which the name of every function called is appended
+ *   STAND_IN_CALLS    a file, see stand_in.h
  *   CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER  read in cuInit as the CUDA Programming Guide says
  *
  * The cards, in the order of their PCI ids: 8 GiB at 0000:0A:00.0, and the faster one, 24 GiB at 0001:C1:1F.7,
@@ -19,6 +19,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "stand_in.h"
+
 #define GIB (1024ull * 1024 * 1024)
 enum { CARDS = 2, SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100 };
 enum { INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_PTX = 218, NOT_FOUND = 500 };
@@ -29,24 +31,6 @@ static const Card cards[CARDS] = {
     {"Stand-in H100", "GPU-c1000000-0102-0304-0506-0708090a0b0c", "0001:C1:1F.7", 24 * GIB, 9, 0},
 };
 static int shown[CARDS], shown_count = -1, retained[CARDS], current = -1;
-
-static const char *setting(const char *name) {
-    const char *value = getenv(name);
-    return value ? value : "";
-}
-
-static int called(const char *function) {
-    const char *path = setting("STAND_IN_CALLS"), *fail = setting("STAND_IN_FAIL");
-    size_t length = strlen(function);
-    if (*path) {
-        FILE *calls = fopen(path, "a");
-        fprintf(calls, "%s\n", function);
-        fclose(calls);
-    }
-    for (; fail; fail = strchr(fail, ',') ? strchr(fail, ',') + 1 : NULL)
-        if (strncmp(fail, function, length) == 0 && fail[length] == '=') return atoi(fail + length + 1);
-    return SUCCESS;
-}
 
 #define CALLED() do { int result_ = called(__func__); if (result_) return result_; } while (0)
 #define LISTED(device) do { CALLED(); if (device < 0 || device >= shown_count) return INVALID_DEVICE; } while (0)

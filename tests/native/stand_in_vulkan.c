@@ -1,11 +1,11 @@
 /* A stand-in for libvulkan.so.1: loader and driver in one, with devices as an environment describes them.
  *
  *   STAND_IN_DEVICES  types by name, separated by commas: discrete, integrated, virtual, cpu
- *   STAND_IN_FAIL     function=VkResult: that function answers that
+ *   STAND_IN_FAIL     function=VkResult, see stand_in.h
  *   STAND_IN_SABOTAGE "fill": the last word is filled with something else; "copy": nothing is copied
  *   STAND_IN_VENDOR   vendor, driver id and driver version as three numbers, for every device
  *   STAND_IN_BARE     set: no extensions, no UUID
- *   STAND_IN_CALLS    file to which the name of every function called is appended
+ *   STAND_IN_CALLS    a file, see stand_in.h
  *
  * Memory type 0 can do everything and holds no buffers. Heap 0 is the device's own, 8 GiB, of which 6 GiB are granted and 1 GiB is used; heap 1 is the system's,
  * 16 GiB, of which more is used than granted.
@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vulkan/vulkan.h>
+
+#include "stand_in.h"
 
 #define GIB (1024ull * 1024 * 1024)
 #define MAX_DEVICES 8
@@ -26,23 +28,6 @@ typedef struct { Buffer *from, *to; VkDeviceSize size; uint32_t word; } Command;
 static char devices[MAX_DEVICES][16];
 static Command commands[MAX_COMMANDS];
 static int command_count, submitted;
-
-static const char *setting(const char *name) {
-    const char *value = getenv(name);
-    return value ? value : "";
-}
-
-static VkResult called(const char *function) {
-    const char *path = setting("STAND_IN_CALLS"), *fail = setting("STAND_IN_FAIL");
-    size_t length = strlen(function);
-    if (*path) {
-        FILE *calls = fopen(path, "a");
-        fprintf(calls, "%s\n", function);
-        fclose(calls);
-    }
-    if (strncmp(fail, function, length) == 0 && fail[length] == '=') return atoi(fail + length + 1);
-    return VK_SUCCESS;
-}
 
 #define CALLED() do { VkResult result_ = called(__func__); if (result_) return result_; } while (0)
 #define NOTED() ((void)called(__func__))

@@ -17,6 +17,7 @@ from pytest_gpudiscover.native.drivers import cuda_api as api
 from pytest_gpudiscover.native.drivers.cuda_advice import NO_DEVICE, in_words
 from pytest_gpudiscover.native.drivers.cuda_deep import compute_and_compare
 from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError, Entry, Unusable
+from pytest_gpudiscover.native.drivers.loading import load
 from pytest_gpudiscover.native.drivers.nvml import free_memory
 
 TYPE_CHECKING = False
@@ -40,7 +41,7 @@ def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
     Raises:
         DriverError: there is no library, or the driver refuses as a whole.
     """
-    cuda = load()
+    cuda = load(CUDA, api.Cuda)
     count, version = ctypes.c_int(), ctypes.c_int()
     try:
         cuda.cuInit(0)
@@ -55,21 +56,6 @@ def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
     driver = (version.value // 1000, version.value % 1000 // 10)
     with free_memory(sys.platform) as free:
         return [Device(cuda, place).entry(driver, free, deep=deep) for place in range(count.value)]
-
-
-def load() -> api.Cuda:
-    """Load the library of this platform.
-
-    Raises:
-        DriverError: it is not there, or too old.
-    """
-    problems = []
-    for name in CUDA.library_names(sys.platform):
-        try:
-            return api.Cuda(ctypes.CDLL(name))
-        except OSError as error:
-            problems.append(str(error))
-    raise DriverError(f"{CUDA.missing(sys.platform)} ({'; '.join(problems)})")
 
 
 def hides_everything(mask: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint, c_uint8, c_uint64, c_void_p
 
-from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError
+from pytest_gpudiscover.native.drivers.interface import CallError, DriverError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,18 +87,8 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
 """By function: the names it may be exported under, the best first, and the types of its arguments."""
 
 
-class CudaError(DeviceError):
-    """A function of CUDA failed.
-
-    Attributes:
-        function: its name.
-        result: the CUresult it answered.
-    """
-
-    def __init__(self, function: str, result: int) -> None:
-        super().__init__(function, result)
-        self.function = function
-        self.result = result
+class CudaError(CallError):
+    """A function of CUDA failed; its result is a CUresult."""
 
     def __str__(self) -> str:
         name = RESULT_NAMES.get(self.result, "a result without a name")

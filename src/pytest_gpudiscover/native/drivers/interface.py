@@ -18,6 +18,20 @@ class DeviceError(Exception):
     """One device refuses; those beside it are untouched. The message says which call failed, and how."""
 
 
+class CallError(DeviceError):
+    """A function of a driver failed; each library has its own, which says what its results are called.
+
+    Attributes:
+        function: its name.
+        result: what it answered.
+    """
+
+    def __init__(self, function: str, result: int) -> None:
+        super().__init__(function, result)
+        self.function = function
+        self.result = result
+
+
 class Unusable:
     """Why a device is listed and not for use.
 

@@ -15,6 +15,7 @@ from pytest_gpudiscover.native.drivers import VULKAN
 from pytest_gpudiscover.native.drivers import vulkan_api as api
 from pytest_gpudiscover.native.drivers import vulkan_structures as vk
 from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError, Entry, Unusable
+from pytest_gpudiscover.native.drivers.loading import load
 from pytest_gpudiscover.native.drivers.vulkan_deep import fill_and_read_back
 
 TYPE_CHECKING = False
@@ -40,7 +41,7 @@ def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
     Raises:
         DriverError: there is no loader, or it accepts no driver.
     """
-    vulkan = load()
+    vulkan = load(VULKAN, api.Vulkan)
     mask = environment.get(MASK)
     with instance(vulkan, sys.platform) as handle:
         try:
@@ -55,21 +56,6 @@ def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
             device.entry(f"Vulkan{position}", device.fault(named=mask is not None, deep=deep))
             for position, device in enumerate(devices)
         ]
-
-
-def load() -> api.Vulkan:
-    """Load the library of this platform.
-
-    Raises:
-        DriverError: it is not there, or too old.
-    """
-    problems = []
-    for name in VULKAN.library_names(sys.platform):
-        try:
-            return api.Vulkan(ctypes.CDLL(name))
-        except OSError as error:
-            problems.append(str(error))
-    raise DriverError(f"{VULKAN.missing(sys.platform)} ({'; '.join(problems)})")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import ctypes
 from ctypes import POINTER, c_char_p, c_int32, c_uint32, c_uint64, c_void_p
 
 from pytest_gpudiscover.native.drivers import vulkan_structures as vk
-from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError
+from pytest_gpudiscover.native.drivers.interface import CallError, DriverError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,18 +116,8 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
 """By function: the type of its result, then those of its arguments."""
 
 
-class VulkanError(DeviceError):
-    """A function of Vulkan failed.
-
-    Attributes:
-        function: its name.
-        result: the VkResult it answered.
-    """
-
-    def __init__(self, function: str, result: int) -> None:
-        super().__init__(function, result)
-        self.function = function
-        self.result = result
+class VulkanError(CallError):
+    """A function of Vulkan failed; its result is a VkResult."""
 
     def __str__(self) -> str:
         return f"{self.function} answered {RESULT_NAMES.get(self.result, f'VkResult {self.result}')}"
