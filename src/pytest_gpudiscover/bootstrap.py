@@ -232,11 +232,10 @@ class _Verification:
 async def _ask_alone(
     call: Call, variant: Variant, device: DeviceInfo, listed: Iterable[DeviceInfo]
 ) -> ProbeResult:
-    logger.debug(
-        "verifying that %r supports %s %s, %s (compute %r, PCI id %r)",
-        device.variant,
-        *map(printable, (device.library, device.id, device.description, device.compute, device.pci_id)),
-    )
+    if logger.isEnabledFor(logging.DEBUG):
+        names = (device.library, device.id, device.description, device.compute, device.pci_id)
+        shown = map(printable, names)
+        logger.debug("verifying that %r supports %s %s, %s (compute %r, PCI id %r)", device.variant, *shown)
     # A runner with everything built in would initialise the devices of its other libraries as well.
     others = {other.library for other in listed if other.variant == device.variant} - {device.library}
     masks = show_only([device], call.masks, hidden=sorted(others))

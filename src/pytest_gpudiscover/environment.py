@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 LIBRARY_PATH = "OLLAMA_LIBRARY_PATH"
 """What points a runner at the root and at one variant."""
@@ -31,12 +32,19 @@ def library_paths(
         directories: the variant's own.
         rocm: the directory that ROCm's libraries share, if there is one.
     """
+    users = _value(parent, search_path_variable(system), system)
+    return dict(_library_paths(users, system, root, tuple(directories), rocm))
+
+
+@lru_cache  # a variant is probed once for every device
+def _library_paths(
+    users: str, system: str, root: str, directories: tuple[str, ...], rocm: str | None
+) -> dict[str, str]:
     separator = ";" if system == "win32" else ":"
-    variable = search_path_variable(system)
     own = [root, *directories]
-    users = _value(parent, variable, system).split(separator)
     # An empty entry would put the working directory on the search path, which nobody means.
-    search = dict.fromkeys([*own, *([rocm] if rocm else []), *(entry for entry in users if entry)])
+    search = dict.fromkeys([*own, *([rocm] if rocm else []), *filter(None, users.split(separator))])
+    variable = search_path_variable(system)
     return {variable: separator.join(search), LIBRARY_PATH: separator.join(dict.fromkeys(own))}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations, takewhile
 
 from pytest_gpudiscover.devices import DeviceInfo, is_number
@@ -98,9 +99,9 @@ class UserMasks:
         if device.library == "Vulkan":
             raw = self._token("Vulkan", position) if device.index is None else str(device.index)
             filtered = raw if is_number(device.id) else ""
-            return replace(device, index=int(raw), filtered_id=filtered)
+            return _seen_from_outside(device, int(raw), filtered)
         filtered = self._token(device.library, int(device.id)) if is_number(device.id) else ""
-        return device if device.filtered_id == filtered else replace(device, filtered_id=filtered)
+        return _seen_from_outside(device, device.index, filtered)
 
     def _token(self, library: str, position: int) -> str:
         entries = self.tokens.get(library, ())
@@ -124,6 +125,11 @@ class UserMasks:
             if self.system == "linux" and self.in_force.keys() & {ROCR, HIP, CUDA}
             else {}
         )
+
+
+@lru_cache(maxsize=256)  # a machine lists the same devices at each discovery
+def _seen_from_outside(device: DeviceInfo, index: int | None, filtered_id: str) -> DeviceInfo:
+    return replace(device, index=index, filtered_id=filtered_id)
 
 
 def enumerate_masks(variant: str, masks: UserMasks) -> dict[str, str | None]:

@@ -69,12 +69,10 @@ class Recording:
             request: the question.
             changes: the variables that we set for it, for the log: nothing else of the environment is shown.
         """
-        logger.debug(
-            "%s: starting a runner for %r, masks %s", request.phase, request.variant.name, dict(request.mask)
-        )
-        logger.log(
-            TRACE, "%s: environment of the runner for %s: %s", request.phase, request.variant.name, changes
-        )
+        if logger.isEnabledFor(logging.DEBUG):
+            to_what = request.phase, request.variant.name
+            logger.debug("%s: starting a runner for %r, masks %s", *to_what, dict(request.mask))
+            logger.log(TRACE, "%s: environment of the runner for %s: %s", *to_what, changes)
         self._running += 1
         self._tell(request, None)
         try:
@@ -103,15 +101,15 @@ class Recording:
         return record
 
     def _log(self, request: ProbeRequest, result: ProbeResult, record: ProbeRecord) -> None:
+        failure = result.failure
+        if failure is None and not logger.isEnabledFor(logging.DEBUG):
+            return
         where = f"{request.phase} {request.variant.name or 'runner'}"
         logger.debug("%s: took %.3f s: %s", where, record.ended - record.started, record.outcome)
-        if result.failure is None:
-            if logger.isEnabledFor(TRACE):
-                logger.log(TRACE, "%s: answer: %s", where, printable(repr(result.answer), 4000))
-        else:
-            logger.log(
-                _LEVELS.get(result.failure.reason, logging.INFO), "%s: %s", where, result.failure.detail
-            )
+        if failure:
+            logger.log(_LEVELS.get(failure.reason, logging.INFO), "%s: %s", where, failure.detail)
+        elif logger.isEnabledFor(TRACE):
+            logger.log(TRACE, "%s: answer: %s", where, printable(repr(result.answer), 4000))
 
     def _tell(self, request: ProbeRequest, record: ProbeRecord | None) -> None:
         if self._observer:

@@ -7,31 +7,34 @@ in memory.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from pytest_gpudiscover.reports import Phase, Reason
 from pytest_gpudiscover.variants import Variant
 from pytest_gpudiscover.wire import Answer
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProbeRequest:
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class ProbeRequest(NamedTuple):
     """One question to one runner.
 
     Attributes:
         phase: what the answer is for.
         variant: the variant to point the runner at.
+        timeout: seconds, from spawn to the end of the answer.
         mask: the masks among `environment`, by variable: what the report shows.
         environment: the runner's whole environment.
-        timeout: seconds, from spawn to the end of the answer.
     """
 
     phase: Phase
     variant: Variant
-    mask: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
     timeout: float
+    mask: Mapping[str, str] = NOTHING
+    environment: Mapping[str, str] = NOTHING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,26 +52,25 @@ class Failure:
     exhausted: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProbeResult:
+class ProbeResult(NamedTuple):
     """What came of a probe. Times are those of the running event loop's clock, in seconds.
 
     Attributes:
+        started: when the runner was spawned.
+        ended: when it and everything it started were gone.
         answer: what the runner answered, when the probe succeeded.
         failure: why it did not; exactly one of `answer` and `failure` is None.
-        started: when the runner was spawned.
         ready: when its answer began; None when it never did.
-        ended: when it and everything it started were gone.
         exit_code: its own exit code, when it ended by itself.
         signal: the name of the signal that ended it, when that was not ours.
         stderr: the tail of what it wrote to stderr, free of control characters.
     """
 
+    started: float
+    ended: float
     answer: Answer | None = None
     failure: Failure | None = None
-    started: float
     ready: float | None = None
-    ended: float
     exit_code: int | None = None
     signal: str | None = None
     stderr: str = ""

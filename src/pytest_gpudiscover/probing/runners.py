@@ -114,7 +114,7 @@ class RunnerProber:
             raise LaunchError(f"{printable(command[0])} cannot be started: {error}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class _Ended:
     """What is known once a runner is gone."""
 

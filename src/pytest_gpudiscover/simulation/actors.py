@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from fake_runner import hosts as host_files
 from fake_runner import masks, recording, scripts, views
@@ -12,7 +12,7 @@ from fake_runner.scripts import Answer, Death, Script
 from fake_runner.triggers import Mark
 from pytest_gpudiscover.probing.asking import RunnerGoneError
 from pytest_gpudiscover.probing.processes import Exit
-from pytest_gpudiscover.simulation.calls import Answered, Call
+from pytest_gpudiscover.simulation.calls import Answered, Call, Started
 from pytest_gpudiscover.simulation.hosts import FakeHost
 from pytest_gpudiscover.simulation.performances import Performance, Seam
 from pytest_gpudiscover.text import printable
@@ -63,8 +63,8 @@ class Actor:
         self.script = self._decided({})
         for key, mark in self.script.marks.items():
             host.marks.setdefault(key, []).append(mark)
-        self.call = _call(command, self.script, self.now())
-        host.note(self.call)
+        self._started = Started(partial(_call, command, self.script, self.now()))
+        host.note(self._started)
         performance.started(self)
         self._begin()
 
@@ -80,6 +80,16 @@ class Actor:
             self._ends(Exit(code=0))
         elif self.script.death and self.script.death.when == scripts.START:
             self.die(self.script.death)
+
+    @property
+    def call(self) -> Call:
+        """How it was started, and what it has answered."""
+        return self._started.call
+
+    @property
+    def purpose(self) -> str:
+        """What it was started for, under which masks, and which faults struck, in a few words."""
+        return _purpose(self.script)
 
     @property
     def gpus(self) -> frozenset[str]:
@@ -100,7 +110,7 @@ class Actor:
         """Record an answer that is about to be sent."""
         devices = len(self.script.entries) if answer.status == 200 else 0
         answered = Answered(status=answer.status, devices=devices, at=self.now())
-        self.call = self._host.note_answer(self.call, answered)
+        self._started.answer(answered)
         self._performance.answers(self, answered)
 
     def say(self, text: str) -> None:
@@ -204,6 +214,14 @@ def wake(future: asyncio.Future[None]) -> None:
     """Let whoever waits go on."""
     if not future.done():
         future.set_result(None)
+
+
+@lru_cache(maxsize=256)
+def _purpose(script: Script) -> str:
+    probe = script.probe
+    under = "".join(f" {name}={value}" for name, value in masks.in_force(probe.environment).items())
+    struck = f" ({', '.join(script.struck)})" if script.struck else ""
+    return f"{probe.phase} {probe.variant or 'runner'}{under}{struck}"
 
 
 def _call(command: Sequence[str], script: Script, now: float) -> Call:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,32 @@ class Call:
     environment: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
     answered: Answered | None = None
+
+
+class Started:
+    """A start in memory, of which a `Call` is made when somebody asks for it.
+
+    Args:
+        make: makes it, as it was at the start.
+    """
+
+    def __init__(self, make: Callable[[], Call]) -> None:
+        self._make = make
+        self._call: Call | None = None
+        self._answered: Answered | None = None
+
+    @property
+    def call(self) -> Call:
+        """The start, with what it has answered until now."""
+        if self._call is None:
+            self._call = self._make()
+        if self._answered and self._call.answered is None:
+            self._call = replace(self._call, answered=self._answered)
+        return self._call
+
+    def answer(self, answered: Answered) -> None:
+        """Say what it has answered; only its first answer counts."""
+        self._answered = self._answered or answered
 
 
 def recorded(lines: Iterable[Mapping[str, Any]]) -> list[Call]:

@@ -13,7 +13,7 @@ import fake_runner
 from fake_runner import hosts as host_files
 from pytest_gpudiscover.errors import HostFileError
 from pytest_gpudiscover.simulation import calls, editing
-from pytest_gpudiscover.simulation.calls import Answered, Call
+from pytest_gpudiscover.simulation.calls import Call, Started
 from pytest_gpudiscover.simulation.places import Place, understood
 from pytest_gpudiscover.simulation.profiles import document_of
 
@@ -262,17 +262,9 @@ class FakeHost:
         """How many runners were at work at the same time, at the most (`calls.most_at_once`)."""
         return calls.most_at_once(self.calls)
 
-    def note(self, call: Call) -> None:
+    def note(self, start: Started) -> None:
         """Add a start in memory to `calls`."""
-        self._place.calls.append(call)
-
-    def note_answer(self, call: Call, answered: Answered) -> Call:
-        """Say what a start in memory has answered; only its first answer counts.
-
-        Returns:
-            the call as it is in `calls` from now on.
-        """
-        return self._place.answer(call, answered)
+        self._place.starts.append(start)
 
     @property
     def marks(self) -> dict[str, list[Mark]]:

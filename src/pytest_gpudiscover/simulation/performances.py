@@ -56,11 +56,17 @@ class Runner(Protocol):
 
     Attributes:
         number: which one it is, in the order of the starts, from 1; 0 while nobody counts.
-        call: how it was started, and what it has answered.
     """
 
     number: int
-    call: Call
+
+    @property
+    def call(self) -> Call:
+        """How it was started, and what it has answered."""
+
+    @property
+    def purpose(self) -> str:
+        """What it was started for, in a few words."""
 
     @property
     def gpus(self) -> frozenset[str]:
@@ -132,10 +138,7 @@ class SeededPerformance(Performance):
         self._started += 1
         runner.number = self._started
         self.living.append(runner)
-        call = runner.call
-        masks = "".join(f" {name}={value}" for name, value in call.masks.items())
-        struck = f" ({', '.join(call.faults)})" if call.faults else ""
-        self.note("start", f"{call.phase} {call.variant or 'runner'}{masks}{struck}", runner)
+        self.note("start", runner.purpose, runner)
 
     def answers(self, runner: Runner, answered: Answered) -> None:
         """Note an answer."""

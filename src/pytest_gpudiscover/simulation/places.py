@@ -13,7 +13,7 @@ from fake_runner import hosts as host_files
 from fake_runner.live import version
 from fake_runner.tables import HostError
 from pytest_gpudiscover.errors import HostFileError
-from pytest_gpudiscover.simulation.calls import Answered, Call, recorded
+from pytest_gpudiscover.simulation.calls import Call, Started, recorded
 
 if TYPE_CHECKING:
     from fake_runner.triggers import Mark
@@ -36,13 +36,13 @@ class Place:
 
     Attributes:
         path: the host file; None while there is none.
-        calls: what was started in memory.
+        starts: what was started in memory.
         marks: what faults that count remember of the starts in memory; processes have a file for it.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.path: Path | None = None
-        self.calls: list[Call] = []
+        self.starts: list[Started] = []
         self.marks: dict[str, list[Mark]] = {}
         self._document = document
         self._ours = True
@@ -59,7 +59,7 @@ class Place:
     def moved(self, path: Path) -> Place:
         """A place of the same machine in a file of ours, which is still to be written."""
         place = Place({})
-        place.path, place.calls, place.marks = path, [*self.calls], {**self.marks}
+        place.path, place.starts, place.marks = path, [*self.starts], {**self.marks}
         return place
 
     def copied(self) -> tuple[Place, Mapping[str, Any]]:
@@ -134,19 +134,10 @@ class Place:
         finally:
             unfinished.unlink(missing_ok=True)
 
-    def answer(self, call: Call, answered: Answered) -> Call:
-        """Join a start in memory and its first answer."""
-        if call.answered is not None:
-            return call
-        joined = Call(**{**vars(call), "answered": answered})
-        # It is one of the last: the others have ended long ago.
-        n = next(n for n in reversed(range(len(self.calls))) if self.calls[n] is call)
-        self.calls[n] = joined
-        return joined
-
     def everything_started(self) -> tuple[Call, ...]:
         """Every runner that was started for this machine, as a process or in memory, in order."""
-        return tuple(sorted([*self.calls, *self._recorded()], key=lambda call: call.started))
+        in_memory = [start.call for start in self.starts]
+        return tuple(sorted([*in_memory, *self._recorded()], key=lambda call: call.started))
 
     def _recorded(self) -> list[Call]:
         record = Path(self.host().calls) if self.path and self.host().calls else None

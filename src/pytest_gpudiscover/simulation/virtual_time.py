@@ -13,7 +13,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 _T = TypeVar("_T")
@@ -49,6 +49,44 @@ def _no_threads(*_: object, **__: object) -> NoReturn:
     raise RuntimeError("there are no threads under virtual time: expected coroutines that wait for timers")
 
 
+def _nothing() -> None:
+    """What is left of a callback that was cancelled."""
+
+
+class _Due(asyncio.TimerHandle):
+    """A callback, ready or not yet. It is made often: nothing in it asks whether the loop is in debug mode."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        self._when = when
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        self._cancelled = True  # and let what it would have called with be forgotten
+        self._callback, self._args = _nothing, ()
+
+    def run(self) -> None:
+        try:
+            self._context.run(self._callback, *self._args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001
+            self._loop.call_exception_handler({"message": "a callback failed", "exception": error})
+
+
 class VirtualTimeLoop(asyncio.BaseEventLoop):
     """The event loop. Its clock begins at 0 and counts seconds that nobody waits for.
 
@@ -73,8 +111,8 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self._horizon = horizon
         self._chance = None if seed is None else random.Random(seed)  # noqa: S311 - it is to be repeatable
         self._now = 0.0
-        self._soon: deque[asyncio.Handle] = deque()
-        self._timers: list[tuple[float, float, int, asyncio.TimerHandle]] = []
+        self._soon: deque[_Due] = deque()
+        self._timers: list[tuple[float, float, int, _Due]] = []
         self._set = self._steps = 0
 
     def time(self) -> float:
@@ -89,7 +127,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Call at this very moment, after what is ready already."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Due(self._now, callback, args, self, context)
         self._soon.append(handle)
         return handle
 
@@ -111,7 +149,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Call at a moment of the virtual clock; one that is past is now."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = _Due(when, callback, args, self, context)
         moment = max(self._now, when)
         lot = self._chance.random() if self._chance else 0.0
         self._set += 1
@@ -186,7 +224,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
                 raise self._standstill("the clock stands still, callbacks only make each other ready")
             handle = soon.popleft()
             if not handle.cancelled():
-                handle._run()  # noqa: SLF001 - only a loop calls it
+                handle.run()
 
     def _go_on(self) -> None:
         """Move to the next moment at which something is due, which may be this one."""
