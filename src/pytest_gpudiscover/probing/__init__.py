@@ -15,7 +15,6 @@ from pytest_gpudiscover.reports import Phase, Reason
 from pytest_gpudiscover.variants import Variant
 from pytest_gpudiscover.wire import Answer
 
-
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 

@@ -54,7 +54,7 @@ def _nothing() -> None:
 
 
 class _Due(asyncio.TimerHandle):
-    """A callback, ready or not yet. It is made often: nothing in it asks whether the loop is in debug mode."""
+    """A callback, ready or not yet. Many are made: nothing in it asks whether the loop is in debug mode."""
 
     __slots__ = ()
 
@@ -83,7 +83,7 @@ class _Due(asyncio.TimerHandle):
             self._context.run(self._callback, *self._args)
         except (SystemExit, KeyboardInterrupt):
             raise
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             self._loop.call_exception_handler({"message": "a callback failed", "exception": error})
 
 
