@@ -237,6 +237,14 @@ def test_numbers_that_differ_between_the_variants_of_a_library_are_drawn_only_wh
         (lambda: strategies.faults(names=["crash_deep"]), "expected faults that need no GPU"),
         (lambda: strategies.masks(libraries=["Metal"]), "libraries: expected some of CUDA, ROCm, Vulkan"),
         (lambda: strategies.devices(libraries=["OpenCL"]), "libraries: expected some of .*'OpenCL'"),
+        (lambda: strategies.devices(libraries=[]), "libraries: expected one or more of CUDA, .* got none"),
+        (lambda: strategies.faults(names=[]), "names: expected one or more of .* got none"),
+        (lambda: strategies.bodies(max_devices=-1), "max_devices: expected 0 or more, got -1"),
+        (lambda: strategies.mutated_bodies(max_devices=0), "max_devices: expected 1 or more, got 0"),
+        (lambda: strategies.damaged_bodies(max_devices=0), "max_devices: expected 1 or more, got 0"),
+        (lambda: strategies.supported_maps(max_devices=9), "max_devices: expected 0 to 8, got 9"),
+        (lambda: strategies.supported_maps(max_variants=-1), "max_variants: expected 0 or more, got -1"),
+        (lambda: strategies.supported_maps(max_libraries=-1), "max_libraries: expected 0 or more, got -1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(

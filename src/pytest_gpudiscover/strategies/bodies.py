@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pytest_gpudiscover.devices import DeviceInfo
+from pytest_gpudiscover.strategies.checking import within
 from pytest_gpudiscover.strategies.choices import built
 from pytest_gpudiscover.strategies.values import devices
 
@@ -71,8 +72,11 @@ def bodies(*, max_devices: int = 4) -> st.SearchStrategy[Body]:
 
     Args:
         max_devices: the most devices that are listed.
+
+    Raises:
+        InvalidArgument: it is negative.
     """
-    return built(_valid, _listed(max_devices), _STYLES)
+    return built(_valid, _listed(within("max_devices", max_devices, 0)), _STYLES)
 
 
 def mutated_bodies(*, max_devices: int = 4) -> st.SearchStrategy[Body]:
@@ -82,7 +86,11 @@ def mutated_bodies(*, max_devices: int = 4) -> st.SearchStrategy[Body]:
 
     Args:
         max_devices: the most entries.
+
+    Raises:
+        InvalidArgument: it is not positive: there must be something to change.
     """
+    within("max_devices", max_devices, 1)
     harm = st.lists(st.tuples(st.integers(0, max_devices - 1), _MUTATIONS), min_size=1, max_size=3)
     return built(_mutated, _listed(max_devices), harm)
 
@@ -92,6 +100,9 @@ def damaged_bodies(*, max_devices: int = 4) -> st.SearchStrategy[bytes]:
 
     Args:
         max_devices: the most devices that were listed before.
+
+    Raises:
+        InvalidArgument: it is not positive.
     """
     harm = st.lists(st.tuples(st.integers(0, 2**12), st.integers(0, 2**5), _BYTES), min_size=1, max_size=4)
     whole = bodies(max_devices=max_devices) | mutated_bodies(max_devices=max_devices)
@@ -147,7 +158,10 @@ def _valid(listed: Sequence[DeviceInfo], style: _Style) -> Body:
 
 _Mutation = Callable[[_Pairs], Any]
 _ODD_TEXTS = ("", "0", "\x00", "\ud800", "\x1b[2J", "a,b", "x" * 200)
-_ODD_VALUES = st.sampled_from((None, True, -1, 0, 1.0, 2**64, 10**400, [], [None], _Pairs(), *_ODD_TEXTS))
+_NOT_FOR_USE = _Pairs([("reason", "cpu"), ("detail", "a CPU posing as a GPU")])
+_ODD_VALUES = st.sampled_from(
+    (None, True, -1, 0, 1.0, 2**64, 10**400, [], [None], _Pairs(), _NOT_FOR_USE, *_ODD_TEXTS)
+)
 _KEY = st.sampled_from((*_KEYS, "unusable", "filtered_id", "filter_id"))
 
 

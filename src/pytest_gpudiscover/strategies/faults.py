@@ -14,7 +14,7 @@ from fake_runner.faults.registry import SIGNALS
 from fake_runner.hosts import PHASES
 from fake_runner.scripts import REQUEST, START
 from pytest_gpudiscover.simulation import FakeHost
-from pytest_gpudiscover.strategies.checking import chosen
+from pytest_gpudiscover.strategies.checking import some_of
 from pytest_gpudiscover.strategies.choices import mostly
 
 Fault = dict[str, Any]
@@ -73,7 +73,7 @@ def faults(host: FakeHost | None = None, *, names: Collection[str] | None = None
     Raises:
         InvalidArgument: there is no such fault, or the machine can have none of them.
     """
-    wanted = chosen("names", VOCABULARY if names is None else names, VOCABULARY)
+    wanted = some_of("names", VOCABULARY if names is None else names, VOCABULARY)
     possible = possible_on(host, wanted)
     if not possible:
         raise InvalidArgument(f"expected faults that need no GPU, as there is none, got {', '.join(wanted)}")

@@ -6,6 +6,7 @@ from itertools import count
 
 from hypothesis import strategies as st
 
+from pytest_gpudiscover.strategies.checking import within
 from pytest_gpudiscover.strategies.choices import subsets
 
 Supported = dict[str, dict[str, dict[str, int]]]
@@ -28,10 +29,14 @@ def supported_maps(
         max_libraries: the most libraries.
         max_variants: the most variants of one library.
         max_devices: the most devices of one library, up to 8.
+
+    Raises:
+        InvalidArgument: one of them is negative, or there are more than 8 devices.
     """
-    libraries = subsets(tuple(_VARIANTS), most=max_libraries)
-    ids = subsets(_IDS[:max_devices])
-    return _maps(libraries, {name: subsets(each, most=max_variants) for name, each in _VARIANTS.items()}, ids)
+    libraries = subsets(tuple(_VARIANTS), most=within("max_libraries", max_libraries, 0))
+    ids = subsets(_IDS[: within("max_devices", max_devices, 0, len(_IDS))])
+    most = within("max_variants", max_variants, 0)
+    return _maps(libraries, {name: subsets(each, most=most) for name, each in _VARIANTS.items()}, ids)
 
 
 _Names = st.SearchStrategy[tuple[str, ...]]

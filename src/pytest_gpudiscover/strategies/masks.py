@@ -27,6 +27,7 @@ _VARIABLES = {
 _BY_NUMBER = _VARIABLES["Vulkan"]
 _GARBAGE = (
     *("-1", "", " ", "x", "NoDevFiles", "GPU-", "MIG-", "0x1", "01", "1.0", "0;1"),
+    *("99", "GPU-ffffffff-ffff-ffff-ffff-ffffffffffff"),  # of no machine that is drawn
     "\u0663",
     "9" * 30,
 )

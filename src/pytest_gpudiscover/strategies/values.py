@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_gpudiscover.devices import DeviceID, DeviceInfo
 from pytest_gpudiscover.simulation import PROFILES, Profile
-from pytest_gpudiscover.strategies.checking import chosen
+from pytest_gpudiscover.strategies.checking import some_of
 from pytest_gpudiscover.strategies.choices import built
 
 LIBRARIES = ("CUDA", "ROCm", "Vulkan", "Metal", "Level Zero")
@@ -50,7 +50,7 @@ def devices(*, libraries: Collection[str] = LIBRARIES) -> st.SearchStrategy[Devi
     Raises:
         InvalidArgument: there is no such library.
     """
-    return _devices(st.sampled_from(chosen("libraries", libraries, LIBRARIES)))
+    return _devices(st.sampled_from(some_of("libraries", libraries, LIBRARIES)))
 
 
 def device_ids(*, libraries: Collection[str] = LIBRARIES) -> st.SearchStrategy[DeviceID]:
