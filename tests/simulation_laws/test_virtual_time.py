@@ -187,6 +187,32 @@ def test_what_is_left_running_is_cancelled_and_has_its_time_to_clean_up() -> Non
     assert cleaned == [11, 11, 11]
 
 
+def test_what_is_begun_while_the_rest_is_cancelled_is_cancelled_too() -> None:
+    ended = []
+
+    async def last() -> None:
+        try:
+            await asyncio.sleep(1)
+        finally:
+            ended.append("last")
+
+    async def begins_another() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            begun.append(asyncio.ensure_future(last()))
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        begun.append(asyncio.ensure_future(begins_another()))
+        await asyncio.sleep(1)
+
+    begun: list[asyncio.Future[None]] = []
+    run(main())
+    assert ended == ["last"]
+    assert all(future.cancelled() for future in begun)
+
+
 def test_what_is_left_running_and_heeds_no_cancellation_is_an_error() -> None:
     async def stubborn() -> None:
         while True:

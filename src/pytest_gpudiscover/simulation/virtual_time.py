@@ -193,14 +193,15 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         Raises:
             StandstillError: it does not heed that.
         """
-        left, self._steps = self.tasks(), 0
-        for task in left:
-            task.cancel()
-        with self._current():
+        self._steps = 0
+        while left := self.tasks():  # again: one that is cancelled may begin another
             for task in left:
-                self._run(task.done)
-                if not task.cancelled() and (error := task.exception()):
-                    self.complaints.append(error)
+                task.cancel()
+            with self._current():
+                for task in left:
+                    self._run(task.done)
+                    if not task.cancelled() and (error := task.exception()):
+                        self.complaints.append(error)
 
     @contextlib.contextmanager
     def _current(self) -> Iterator[None]:
