@@ -169,7 +169,8 @@ class Discovery:
         """
         with self._turns.take_now():
             surroundings = self._surroundings(snapshot.report.masks)
-            self._state = _State.of(self._locate(surroundings), surroundings, snapshot)
+            masks = UserMasks.read(surroundings.environment, surroundings.system)
+            self._state = _State.of(self._locate(surroundings), surroundings, masks, snapshot)
             self._resumed_masks = snapshot.report.masks
             self._report = snapshot.report
 
@@ -207,7 +208,8 @@ class Discovery:
             devices = _with_system_memory(found.devices, surroundings)
         finally:
             self._report = recording.report(devices)
-        self._state = _State.of(located, surroundings, Snapshot(report=self._report, listed=found.listed))
+        snapshot = Snapshot(report=self._report, listed=found.listed)
+        self._state = _State.of(located, surroundings, masks, snapshot)
         return devices
 
     def _locate(self, surroundings: Surroundings) -> Located:
@@ -263,11 +265,11 @@ class _State:
     snapshot: Snapshot
 
     @classmethod
-    def of(cls, located: Located, surroundings: Surroundings, snapshot: Snapshot) -> _State:
+    def of(cls, located: Located, surroundings: Surroundings, masks: UserMasks, snapshot: Snapshot) -> _State:
         return cls(
             located=located,
             surroundings=surroundings,
-            masks=UserMasks.read(surroundings.environment, surroundings.system),
+            masks=masks,
             found=Bootstrapped(devices=snapshot.report.devices, listed=snapshot.listed),
             snapshot=snapshot,
         )

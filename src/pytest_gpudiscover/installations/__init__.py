@@ -38,6 +38,8 @@ class Located:
         Raises:
             VariantNotFoundError: there is no variant to keep of that name.
         """
+        if only is None and not without:
+            return self
         names = [variant.name for variant in self.variants] + [missing.variant for missing in self.missing]
         if only is not None and only not in names:
             raise VariantNotFoundError(only, tuple(in_order(names)))
