@@ -26,5 +26,5 @@ def renumbered(devices: Iterable[DeviceInfo]) -> list[DeviceInfo]:
 
 def _at(position: int, device: DeviceInfo) -> DeviceInfo:
     if not is_number(device.id):
-        return replace(device, filtered_id="")
+        return replace(device, filtered_id="") if device.filtered_id else device
     return replace(device, id=str(position), filtered_id=device.filtered_id or device.id)
