@@ -4,7 +4,8 @@ Started by path, `python -I .../native runner --ollama-engine --port N`, and tol
 `GPUDISCOVER_DRIVER` which driver to ask. It answers `GET /info` as any runner does, with two keys more:
 `index` and `unusable`.
 
-    __main__ -> program -> server            the protocol
+    __main__ -> interruption                 Ctrl-C, from the first moment on
+             -> program -> server            the protocol
                         -> drivers           the registry: which drivers there are, and their libraries
                            -> drivers.vulkan one module a driver, loaded only in the process that asks it
     presence                                 for the engine: is a driver's library here at all?

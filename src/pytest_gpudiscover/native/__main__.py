@@ -11,7 +11,26 @@ if "pytest_gpudiscover" not in sys.modules:
     _package.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]  # noqa: PTH100, PTH120 - slow
     sys.modules["pytest_gpudiscover"] = _package
 
-from pytest_gpudiscover.native.program import main
+from pytest_gpudiscover.native import interruption
+
+
+def run(arguments: list[str]) -> int:
+    """Run the program; Ctrl-C may come while it is still being imported.
+
+    Args:
+        arguments: the command line, without the program.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        interruption.watch()
+        from pytest_gpudiscover.native.program import main
+
+        return main(arguments)
+    except KeyboardInterrupt:
+        return interruption.INTERRUPTED
+
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))

@@ -11,10 +11,10 @@ import json
 import os
 import socket
 import sys
-from contextlib import suppress
 
 from pytest_gpudiscover.native.drivers import DRIVERS, Driver
 from pytest_gpudiscover.native.drivers.interface import DriverError
+from pytest_gpudiscover.native.interruption import INTERRUPTED, came
 from pytest_gpudiscover.native.server import Response, serve
 
 TYPE_CHECKING = False
@@ -29,7 +29,6 @@ DEEP_VARIABLE = "GGML_CUDA_INIT"
 CANNOT_LISTEN = 1
 USAGE_ERROR = 2
 PORT_TAKEN = 98
-INTERRUPTED = 130
 
 _WORDS = ("runner", "--ollama-engine", "--port")
 
@@ -46,6 +45,9 @@ def main(arguments: Sequence[str]) -> int:
 
     Returns:
         The exit code: it comes back only when it could not serve, or was interrupted.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted, and everything is closed.
     """
     try:
         port = read_port(arguments)
@@ -58,8 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         taken = error.errno == errno.EADDRINUSE
         problem = "address already in use" if taken else error.strerror
         return _fail(f"cannot listen on 127.0.0.1:{port}: {problem}", PORT_TAKEN if taken else CANNOT_LISTEN)
-    with suppress(KeyboardInterrupt):
-        serve(listener, once(lambda: answer(driver, os.environ)))
+    serve(listener, once(lambda: answer(driver, os.environ)), until=came)
     return INTERRUPTED
 
 

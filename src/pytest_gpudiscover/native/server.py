@@ -143,9 +143,13 @@ class Server:
             self._drop(late)
 
     def close(self) -> None:
-        """Hang up on everybody, and stop listening."""
-        for connection in list(self._connections):
-            self._drop(connection)
+        """Hang up on everybody, and stop listening; also when a Ctrl-C has left `step` half done.
+
+        So it does not take the connections off the selector one by one: one of them may be off it already,
+        which would be an error, and hide the Ctrl-C.
+        """
+        for connection in self._connections:
+            connection.client.close()
         self._selector.close()
         self._listener.close()
 
@@ -184,16 +188,17 @@ class Server:
         connection.client.close()
 
 
-def serve(listener: socket.socket, info: Callable[[], Response]) -> None:
-    """Serve `GET /info` until the process ends.
+def serve(listener: socket.socket, info: Callable[[], Response], until: Callable[[], bool]) -> None:
+    """Serve `GET /info` until the process is to end.
 
     Args:
         listener: a listening socket; it is closed at the end.
         info: asked for the answer, at every request.
+        until: asked between the steps, at least every `HEARTBEAT`: whether this is the end.
     """
     server = Server(listener, info)
     try:
-        while True:
+        while not until():
             server.step()
     finally:
         server.close()

@@ -1,0 +1,146 @@
+"""Ctrl-C in the native runner, at every moment at which it can come."""
+
+from __future__ import annotations
+
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gpudiscover.native import server
+from pytest_gpudiscover.native.program import listen
+from tests.native.conftest import NATIVE, PATIENCE
+
+if TYPE_CHECKING:
+    from tests.native.conftest import Start
+
+SOURCES = (server.__file__, selectors.__file__)
+ANSWER = server.Response(200, "[]", "application/json")
+IMPORTED_LATE = "pytest_gpudiscover.native.server"
+
+
+class Interrupting:
+    """Raises KeyboardInterrupt at one line, counted from the start, of what the server executes."""
+
+    def __init__(self, line: int) -> None:
+        self.left = line
+
+    def trace(self, frame: FrameType, event: str, _argument: Any) -> Callable[..., Any] | None:
+        """Count a line of the server's own, or of the selectors that it uses."""
+        if frame.f_code.co_filename not in SOURCES:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self.trace
+
+
+@pytest.fixture
+def tracing() -> Iterator[Callable[[Any], None]]:
+    """Set a trace function; afterwards the one from before is back."""
+    before = sys.gettrace()
+    yield sys.settrace
+    sys.settrace(before)
+
+
+def serve_one_client(interrupting: Interrupting, tracing: Callable[[Any], None]) -> None:
+    """Serve a client that asks and hangs up, until it is gone or the interruption comes."""
+    steps = iter(range(6))  # It is accepted, read and answered, and dropped; the rest is room.
+
+    with listen(0) as listener, socket.create_connection(listener.getsockname()) as client:
+        client.sendall(b"GET /info HTTP/1.1\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        try:
+            tracing(interrupting.trace)
+            server.serve(listener, lambda: ANSWER, until=lambda: next(steps, None) is None)
+        finally:
+            tracing(None)
+
+
+def test_an_interruption_at_any_line_of_the_server_stays_one(
+    monkeypatch: pytest.MonkeyPatch, tracing: Callable[[Any], None]
+) -> None:
+    monkeypatch.setattr(server, "HEARTBEAT", 0)
+    warnings.simplefilter("ignore", ResourceWarning)  # A socket may be lost on its way to its owner.
+    line = 0
+    while True:
+        line += 1
+        try:
+            serve_one_client(Interrupting(line), tracing)
+        except KeyboardInterrupt:
+            continue
+        break
+    assert line > 100
+
+
+@pytest.fixture
+def control_c() -> Iterator[None]:
+    """Let the children of this process have Ctrl-C, which a shell's background job ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+INTERRUPT = "signal.raise_signal(signal.SIGINT)"
+DROPPED = f"""
+        class Dropped:
+            def __del__(self):
+                {INTERRUPT}
+        Dropped()
+"""
+
+
+@pytest.mark.usefixtures("control_c")
+@pytest.mark.parametrize(
+    ("how", "stderr"), [(f"\n        {INTERRUPT}\n", ""), (DROPPED, "Exception ignored in")]
+)
+def test_an_interruption_while_the_program_is_imported_ends_it_even_where_python_drops_it(
+    how: str, stderr: str, clean_environment: dict[str, str]
+) -> None:
+    program = f"""
+import runpy, signal, sys
+
+class Finder:
+    def find_spec(name, path, target=None):
+        if name != {IMPORTED_LATE!r}:
+            return{how}
+sys.meta_path.insert(0, Finder)
+sys.argv = ["", "runner", "--ollama-engine", "--port", {free_port()!r}]
+runpy.run_path({str(NATIVE)!r}, run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program],
+        env=clean_environment | {"GPUDISCOVER_DRIVER": "vulkan"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.startswith(stderr) if stderr else not done.stderr
+
+
+def free_port() -> str:
+    """A port that nobody listens on."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        return str(holder.getsockname()[1])
+
+
+def test_an_interruption_that_is_ignored_by_the_parent_stays_ignored(start: Start) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        runner = start()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert runner.get("/else")[0] == 404
+    runner.process.send_signal(signal.SIGINT)
+    assert runner.get("/else")[0] == 404
