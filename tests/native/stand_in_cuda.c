@@ -1,15 +1,18 @@
 /* A stand-in for libcuda.so.1: NVIDIA's driver, with two cards and the faults that an environment describes.
  *
  *   STAND_IN_INIT     cuInit: a CUresult that it answers; "crash", "hang"; "exit": a constructor ends the process
- *   STAND_IN_CONTEXT  what cuDevicePrimaryCtxRetain does to the second card alone: a CUresult, or "crash"
+ *   STAND_IN_CONTEXT  what cuDevicePrimaryCtxRetain does to one device alone: a CUresult, or "crash"
+ *   STAND_IN_CARD     which one that is, in the order below; if not set the second
  *   STAND_IN_FAIL     function=CUresult, see stand_in.h
  *   STAND_IN_SABOTAGE "last": the kernel gets the last word wrong; "idle": it does nothing
- *   STAND_IN_KIND     of the first card: "jetson": integrated, no UUID; "slice": a MIG slice
+ *   STAND_IN_KIND     of the first card: "jetson": integrated, no UUID; "unified": integrated; of the second:
+ *                     "cut": in MIG mode, with two slices; "uncut": in MIG mode without one
  *   STAND_IN_CALLS    a file, see stand_in.h
  *   CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER  read in cuInit as the CUDA Programming Guide says
  *
  * The cards, in the order of their PCI ids: 8 GiB at 0000:0A:00.0, and the faster one, 24 GiB at 0001:C1:1F.7,
- * which comes first unless CUDA_DEVICE_ORDER is PCI_BUS_ID. With -DOLD it is a driver before CUDA 11, and with
+ * which comes first unless CUDA_DEVICE_ORDER is PCI_BUS_ID; then the two slices. A process that sees a slice sees
+ * nothing else, as NVIDIA's MIG User Guide says. With -DOLD it is a driver before CUDA 11, and with
  * -DANCIENT one that knows no UUIDs.
  */
 #include <stdint.h>
@@ -22,15 +25,20 @@
 #include "stand_in.h"
 
 #define GIB (1024ull * 1024 * 1024)
-enum { CARDS = 2, SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100 };
+enum { CARDS = 2, SLICES = 2, DEVICES = CARDS + SLICES, SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100 };
 enum { INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_PTX = 218, NOT_FOUND = 500 };
 
 typedef struct { const char *name, *uuid, *pci; unsigned long long memory; int major, minor; } Card;
-static const Card cards[CARDS] = {
+static const Card cards[DEVICES] = {
     {"Stand-in L4", "GPU-0a000000-0102-0304-0506-0708090a0b0c", "0000:0A:00.0", 8 * GIB, 8, 9},
     {"Stand-in H100", "GPU-c1000000-0102-0304-0506-0708090a0b0c", "0001:C1:1F.7", 24 * GIB, 9, 0},
+    {"Stand-in H100 MIG 1g.12gb", "MIG-51ce0001-0102-0304-0506-0708090a0b0c", "0001:C1:1F.7", 12 * GIB, 9, 0},
+    {"Stand-in H100 MIG 1g.10gb", "MIG-51ce0002-0102-0304-0506-0708090a0b0c", "0001:C1:1F.7", 10 * GIB, 9, 0},
 };
-static int shown[CARDS], shown_count = -1, retained[CARDS], current = -1;
+static const char *const placed[SLICES] = {
+    "MIG-GPU-c1000000-0102-0304-0506-0708090a0b0c/1/0", "MIG-GPU-c1000000-0102-0304-0506-0708090a0b0c/5/0",
+};
+static int shown[DEVICES], shown_count = -1, retained[DEVICES], current = -1;
 
 #define CALLED() do { int result_ = called(__func__); if (result_) return result_; } while (0)
 #define LISTED(device) do { CALLED(); if (device < 0 || device >= shown_count) return INVALID_DEVICE; } while (0)
@@ -46,26 +54,35 @@ __attribute__((constructor)) static void load(void) {
 /* The card at a place in the order that CUDA counts by. */
 static int counted(int place) { return is("CUDA_DEVICE_ORDER", "PCI_BUS_ID") ? place : CARDS - 1 - place; }
 
-/* The card that an entry of the mask names, or -1. */
+/* What CUDA shows of a card: itself, or its first slice; -1: nothing. */
+static int seen(int card) {
+    if (card == 1 && is("STAND_IN_KIND", "cut")) return CARDS;
+    return card == 1 && is("STAND_IN_KIND", "uncut") ? -1 : card;
+}
+
+/* What an entry of the mask names, or -1. */
 static int named(const char *entry) {
     char *end;
     long place = strtol(entry, &end, 10);
-    if (*entry && !*end) return place >= 0 && place < CARDS ? counted((int)place) : -1;
-    for (int card = 0; card < CARDS; card++)
-        if (strlen(entry) > 4 && strncasecmp(cards[card].uuid, entry, strlen(entry)) == 0) return card;
+    if (*entry && !*end) return place >= 0 && place < CARDS ? seen(counted((int)place)) : -1;
+    for (int device = 0; device < (is("STAND_IN_KIND", "cut") ? DEVICES : CARDS); device++) {
+        if (strlen(entry) > 4 && strncasecmp(cards[device].uuid, entry, strlen(entry)) == 0) return seen(device);
+        if (device >= CARDS && strcmp(placed[device - CARDS], entry) == 0) return device;
+    }
     return -1;
 }
 
 static void read_mask(void) {
     char list[256], *word, *rest = NULL;
     const char *mask = getenv("CUDA_VISIBLE_DEVICES");
+    snprintf(list, sizeof list, "%s", mask ? mask : "0,1");
     shown_count = 0;
-    if (!mask)
-        for (; shown_count < CARDS; shown_count++) shown[shown_count] = counted(shown_count);
-    snprintf(list, sizeof list, "%s", mask ? mask : "");
     for (word = strtok_r(list, ",", &rest); word && shown_count < CARDS; word = strtok_r(NULL, ",", &rest)) {
-        if ((shown[shown_count] = named(word)) < 0) return;
-        shown_count++;
+        int device = named(word);
+        if (device < 0 && mask) return;
+        if (device >= CARDS) shown[0] = device, shown_count = 1;
+        if (device >= CARDS) return;
+        if (device >= 0) shown[shown_count++] = device;
     }
 }
 
@@ -95,7 +112,7 @@ static int is_kind(int device, const char *kind) { return shown[device] == 0 && 
 
 int cuDeviceGetName(char *name, int size, int device) {
     LISTED(device);
-    snprintf(name, size, "%s%s", cards[shown[device]].name, is_kind(device, "slice") ? " MIG 1g.5gb" : "");
+    snprintf(name, size, "%s", cards[shown[device]].name);
     return SUCCESS;
 }
 
@@ -127,17 +144,21 @@ int cuDeviceTotalMem_v2(size_t *bytes, int device) { LISTED(device); *bytes = ca
 int cuDeviceGetAttribute(int *value, int attribute, int device) {
     LISTED(device);
     switch (attribute) {
-    case 18: *value = is_kind(device, "jetson"); return SUCCESS;
+    case 18: *value = is_kind(device, "jetson") || is_kind(device, "unified"); return SUCCESS;
     case 75: *value = cards[shown[device]].major; return SUCCESS;
     case 76: *value = cards[shown[device]].minor; return SUCCESS;
     default: return INVALID_VALUE;
     }
 }
 
+static int is_faulty(int device) {
+    return shown[device] == (*setting("STAND_IN_CARD") ? atoi(setting("STAND_IN_CARD")) : 1);
+}
+
 int cuDevicePrimaryCtxRetain(void **context, int device) {
     LISTED(device);
-    if (shown[device] == 1 && is("STAND_IN_CONTEXT", "crash")) crash();
-    if (shown[device] == 1 && atoi(setting("STAND_IN_CONTEXT"))) return atoi(setting("STAND_IN_CONTEXT"));
+    if (is_faulty(device) && is("STAND_IN_CONTEXT", "crash")) crash();
+    if (is_faulty(device) && atoi(setting("STAND_IN_CONTEXT"))) return atoi(setting("STAND_IN_CONTEXT"));
     retained[device]++;
     *context = &retained[device];
     return SUCCESS;

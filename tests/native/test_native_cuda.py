@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import grp
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gpudiscover.native.drivers.cuda import list_devices
-from pytest_gpudiscover.native.drivers.cuda_advice import in_words, is_node, problem_with_nodes, remedy
-from pytest_gpudiscover.native.drivers.cuda_api import CudaError
 from pytest_gpudiscover.native.drivers.cuda_deep import kernel
 from pytest_gpudiscover.native.drivers.interface import DriverError
+from pytest_gpudiscover.native.drivers.nvml import opened
 
 if TYPE_CHECKING:
     from tests.native.conftest import Build, NativeRunner, Start
@@ -93,9 +91,24 @@ def test_an_integrated_card_without_uuid_has_a_number_and_is_found_by_its_pci_id
     assert (device["id"], device["integration"], device["free_memory"]) == ("1", True, 2 * GIB)
 
 
-def test_a_slice_of_a_card_is_named_as_its_mask_names_it(start: Start, cuda: str, nvml: str) -> None:
-    _, device = asked(start, cuda, nvml, STAND_IN_KIND="slice")
-    assert (device["id"], device["free_memory"]) == (L4.replace("GPU", "MIG"), GIB)
+def test_a_card_that_shares_the_system_s_memory_keeps_its_uuid(start: Start, cuda: str, nvml: str) -> None:
+    unified = {"STAND_IN_KIND": "unified", "STAND_IN_NVML": "memory"}
+    device = asked(start, cuda, nvml, **unified)[1]
+    assert (device["id"], device["integration"], device["free_memory"]) == (L4, True, 8 * GIB)
+
+
+def test_a_lost_card_is_unusable_whatever_cuda_still_says_of_it(start: Start, cuda: str, nvml: str) -> None:
+    lost, well = asked(start, cuda, nvml, STAND_IN_NVML="lost")
+    assert (lost["id"], lost["unusable"]["reason"]) == (H100, "unusable")
+    assert lost["unusable"]["detail"].startswith("NVML says that the GPU is lost (15)")
+    assert "unusable" not in well
+
+
+def test_a_lost_card_that_cuda_hides_is_listed_as_unusable(start: Start, cuda: str, nvml: str) -> None:
+    lost = {"STAND_IN_NVML": "lost", "STAND_IN_INIT": "100"}
+    (device,) = asked(start, cuda, nvml, **lost)
+    assert (device["id"], device["pci_id"], device["total_memory"]) == (H100, "0001:c1:1f.7", 0)
+    assert "Xid 79" in device["unusable"]["detail"]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +246,9 @@ def test_under_wsl_the_library_is_loaded_from_where_no_loader_may_look(
     ):
         list_devices(environment={}, deep=False)
     assert tried == ["libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1"]
+    with opened("linux") as nvml:
+        assert nvml.cards() == []
+    assert tried[2:] == ["libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1"]
 
 
 @pytest.mark.parametrize(("compute", "target"), [((3, 5), "sm_30"), ((5, 0), "sm_50"), ((12, 1), "sm_50")])
@@ -240,48 +256,3 @@ def test_the_kernel_is_for_the_oldest_target_that_the_card_s_drivers_know(
     compute: tuple[int, int], target: str
 ) -> None:
     assert kernel(compute).startswith(f".version 6.0\n.target {target}\n".encode())
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Path:
-    """A directory of device nodes as NVIDIA's driver makes them, which everybody may open."""
-    for name in ("nvidiactl", "nvidia-uvm", "nvidia0", "nvidia-caps", "null"):
-        (tmp_path / name).touch()
-    return tmp_path
-
-
-def test_a_machine_without_device_nodes_is_told_of_the_kernel_s_driver_and_of_containers(
-    tmp_path: Path,
-) -> None:
-    words = in_words(CudaError("cuInit", 100), nodes=str(tmp_path), platform="linux")
-    assert f"there is no {tmp_path}/nvidiactl: load the kernel's driver" in words
-    assert "--gpus all" in words
-
-
-@pytest.mark.parametrize("elsewhere", [{"platform": "linux", "wsl": True}, {"platform": "win32"}])
-def test_where_there_are_no_device_nodes_none_is_missed(tmp_path: Path, elsewhere: dict[str, Any]) -> None:
-    words = in_words(CudaError("cuInit", 100), nodes=str(tmp_path), **elsewhere)
-    assert words.startswith("cuInit answered CUDA_ERROR_NO_DEVICE (100): the driver sees no GPU: ")
-
-
-def test_nodes_that_may_be_opened_are_no_explanation(nodes: Path) -> None:
-    words = in_words(CudaError("cuInit", 999), nodes=str(nodes), platform="linux")
-    assert words.startswith("cuInit answered CUDA_ERROR_UNKNOWN (999): often /dev/nvidia*")
-
-
-def test_nodes_that_may_not_be_opened_are_named_with_the_remedy(nodes: Path) -> None:
-    words = problem_with_nodes(str(nodes), lambda path, _mode: path.endswith("ctl"))
-    forbidden = f"no permission to open {nodes}/nvidia-uvm, {nodes}/nvidia0: "
-    assert words == forbidden + remedy((nodes / "nvidia0").stat().st_gid)
-
-
-def test_the_remedy_is_the_group_to_join_unless_that_is_root_s() -> None:
-    group = next(group for group in grp.getgrall() if group.gr_gid)
-    assert remedy(group.gr_gid).startswith(f"join the group '{group.gr_name}' ")
-    assert remedy(987_654).startswith("join the group '987654' ")
-    assert "mode 0666" in remedy(0)
-
-
-def test_only_what_cuda_opens_is_a_node() -> None:
-    names = ["nvidia", "nvidia0", "nvidia12", "nvidia-modeset", "nvidia-uvm", "nvidia-uvm-tools", "nvidiactl"]
-    assert [name for name in names if is_node(name)] == ["nvidia0", "nvidia12", "nvidia-uvm", "nvidiactl"]

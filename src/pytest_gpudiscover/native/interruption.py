@@ -1,7 +1,7 @@
 """Ctrl-C, noted as well as raised.
 
-Python raises `KeyboardInterrupt` wherever the program happens to be. Inside a finaliser, or a callback of a weak
-reference (the import machinery has such) or of `ctypes`, it is printed and dropped, and the program would go on.
+Python raises `KeyboardInterrupt` wherever the program happens to be. Inside a finaliser, or a callback of
+`ctypes` or of a weak reference (importing uses such), it is printed and dropped, and the program would go on.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Facts are from NVIDIA's CUDA driver API reference. The driver itself reads `CUDA_VISIBLE_DEVICES` and
 `CUDA_DEVICE_ORDER` when it is initialised: what it lists is what the mask shows. Listing makes no context;
-free memory is NVML's, and where that does not know, all of it, until a context can ask the driver.
+free memory is NVML's, and where that does not know, all of it, until a context can ask the driver. What CUDA
+hides behind a slice of a card is listed as NVML knows it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from ctypes import byref
 
 from pytest_gpudiscover.native.drivers import CUDA
 from pytest_gpudiscover.native.drivers import cuda_api as api
-from pytest_gpudiscover.native.drivers.cuda_advice import NO_DEVICE, in_words
+from pytest_gpudiscover.native.drivers.cuda_advice import ASK_NVML, NO_DEVICE, in_words, nvml_in_words
 from pytest_gpudiscover.native.drivers.cuda_deep import compute_and_compare
+from pytest_gpudiscover.native.drivers.cuda_slices import LOST, entry_of, hidden_behind, problem
 from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError, Entry, Unusable
 from pytest_gpudiscover.native.drivers.loading import load
-from pytest_gpudiscover.native.drivers.nvml import free_memory
+from pytest_gpudiscover.native.drivers.nvml import LOST as NVML_LOST
+from pytest_gpudiscover.native.drivers.nvml import Nvml, opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,30 +35,44 @@ _WSL_DEVICE = "/dev/dxg"
 
 
 def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
-    """List the devices that the driver shows behind the mask, in its order.
+    """List the devices that the driver shows behind the mask, in its order, and then those it hides.
 
     Args:
         environment: where it is looked up whether there is a mask; the driver reads the mask itself.
-        deep: run a kernel on each device and compare its result, and mark those that fail.
+        deep: run a kernel on each device and compare its result, and mark those that fail. A device that
+            CUDA hides cannot be put to work here, and is left out.
 
     Raises:
         DriverError: there is no library, or the driver refuses as a whole.
     """
     cuda = load(CUDA, api.Cuda)
     count, version = ctypes.c_int(), ctypes.c_int()
+    mask = environment.get(MASK)
     try:
         cuda.cuInit(0)
         cuda.cuDriverGetVersion(byref(version))
         cuda.cuDeviceGetCount(byref(count))
     except api.CudaError as error:
-        mask = environment.get(MASK)
-        if error.result == NO_DEVICE and mask is not None and hides_everything(mask):
-            return []
-        also = f"; {MASK} is set: check that it names what is there" if mask is not None else ""
-        raise DriverError(_in_words(error) + also) from None
+        return _instead(error, mask)
     driver = (version.value // 1000, version.value % 1000 // 10)
-    with free_memory(sys.platform) as free:
-        return [Device(cuda, place).entry(driver, free, deep=deep) for place in range(count.value)]
+    with opened(sys.platform) as nvml:
+        shown = [Device(cuda, place).entry(driver, nvml, deep=deep) for place in range(count.value)]
+        hidden = [] if deep else hidden_behind([entry.id for entry in shown], nvml.cards(), mask)
+    return shown + [entry_of(card, place, driver) for place, card in enumerate(hidden, start=len(shown))]
+
+
+def _instead(error: api.CudaError, mask: str | None) -> list[Entry]:
+    """What there is to say when the driver refuses: nothing is shown, no card can be used, or a failure."""
+    if error.result == NO_DEVICE and mask is not None and hides_everything(mask):
+        return []
+    also = f"; {MASK} is set: check that it names what is there" if mask is not None else ""
+    if error.result in ASK_NVML:
+        with opened(sys.platform) as nvml:
+            useless = [card for card in hidden_behind((), nvml.cards(), mask) if problem(card)]
+            also += nvml_in_words(nvml.state, lost=nvml.has_lost_a_card())
+        if useless and error.result == NO_DEVICE:
+            return [entry_of(card, place, (0, 0)) for place, card in enumerate(useless)]
+    raise DriverError(_in_words(error) + also) from None
 
 
 def hides_everything(mask: str) -> bool:
@@ -74,18 +91,12 @@ class Device:
         self._refusal: api.CudaError | None = None
         self._ask(cuda.cuDeviceGet, byref(self._handle), place)
 
-    def entry(
-        self,
-        driver: tuple[int, int],
-        free: Callable[[str, str], int | None],
-        *,
-        deep: bool,
-    ) -> Entry:
+    def entry(self, driver: tuple[int, int], nvml: Nvml, *, deep: bool) -> Entry:
         """What the answer says of it.
 
         Args:
             driver: major and minor version of CUDA that the driver speaks.
-            free: the free bytes of a UUID and a PCI id, as NVML knows them.
+            nvml: what is asked for its free memory.
             deep: whether to put it to work.
         """
         description = self._text(self._cuda.cuDeviceGetName, _NAME_SIZE)
@@ -95,7 +106,8 @@ class Device:
         integrated = bool(self._attribute(api.ATTRIBUTE_INTEGRATED))
         total = self._total_memory()
         counted, unusable = self._put_to_work(compute, deep=deep)
-        known = free(uuid, pci_id)
+        result, memory = nvml.memory_of(uuid, pci_id)
+        known = None if result else int(memory.free)
         return Entry(
             id=uuid or str(self._place),
             backend=CUDA.library,
@@ -108,7 +120,7 @@ class Device:
             free_memory=next(figure for figure in (known, counted, total) if figure is not None),
             compute=compute,
             driver=driver,
-            unusable=unusable,
+            unusable=Unusable("unusable", LOST) if result == NVML_LOST else unusable,
         )
 
     def _put_to_work(self, compute: tuple[int, int], *, deep: bool) -> tuple[int | None, Unusable | None]:

@@ -1,18 +1,13 @@
 """CUDA: what to do about a result of its driver.
 
-What the results mean is from NVIDIA's CUDA driver API reference; which nodes a driver needs, from the README
-of NVIDIA's Linux driver.
+What the results mean is from NVIDIA's CUDA driver API reference and NVML API reference.
 """
 
 from __future__ import annotations
 
-import os
-
 from pytest_gpudiscover.native.drivers.cuda_api import CudaError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from pytest_gpudiscover.native.drivers.cuda_slices import LOST
+from pytest_gpudiscover.native.drivers.cuda_system import problem_with_nodes, versions_that_differ
 
 NO_DEVICE = 100
 
@@ -34,7 +29,7 @@ ADVICE = {
     218: "the driver could not compile the test kernel: update NVIDIA's driver",
     220: f"a link between GPUs failed; {_HUNG}",
     221: "the driver's compiler (libnvidia-ptxjitcompiler) is missing: install NVIDIA's driver in full",
-    222: "the driver is too old for the test kernel: update NVIDIA's driver",
+    222: "the driver is too old for the test kernel (PTX 6.0, of CUDA 9.0): update NVIDIA's driver",
     223: "compiling for the GPU is switched off: take CUDA_DISABLE_PTX_JIT out of the environment",
     304: "the operating system refused the driver: check the permissions of /dev/nvidia*",
     700: f"the test kernel failed on the GPU; {_HUNG}",
@@ -48,63 +43,53 @@ ADVICE = {
     " the driver; in a container, do not bring a libcuda of its own",
     804: "this libcuda is a compatibility package, which this GPU does not support: take its directory"
     " ('compat') off LD_LIBRARY_PATH, or update NVIDIA's driver",
+    805: "the server of MPS cannot be reached: start it (nvidia-cuda-mps-control -d), or take"
+    " CUDA_MPS_PIPE_DIRECTORY out of the environment",
+    807: "the server of MPS is not ready: ask again, or end it (echo quit | nvidia-cuda-mps-control)",
     999: f"often /dev/nvidia* may not be opened; else {_HUNG}",
 }
 """By CUresult: what it means here, and what to do. 35 is CUDA's runtime's; no driver should say it."""
 
+ASK_NVML = (3, NO_DEVICE, 304, 999)
+"""Results that NVML may say more of."""
 _ABOUT_NODES = (NO_DEVICE, 304, 999)
-_READ_WRITE = os.R_OK | os.W_OK
+_MISMATCH = 803
+
+_NVML_SAYS = {
+    4: "that it has no permission to talk to the driver",
+    9: "that the kernel's driver is not loaded: load it (modprobe nvidia), or install NVIDIA's driver again",
+    17: "that the driver's control device is blocked: check the limits of the container",
+    18: "that the kernel's driver and the libraries are of different versions: restart the machine after an"
+    " update of the driver",
+}
 
 
-def in_words(error: CudaError, *, nodes: str = "/dev", platform: str, wsl: bool = False) -> str:
+def in_words(error: CudaError, *, root: str = "/", platform: str, wsl: bool = False) -> str:
     """Say which call failed, how, what that means, and what to do.
 
     Args:
         error: what the driver answered.
-        nodes: the directory of the device nodes, which say more than some results do.
+        root: the root of the file system, where device nodes and versions say more than some results do.
         platform: as `sys.platform` spells it; only Linux has such nodes.
         wsl: whether this is Linux under Windows, which has none of them either.
     """
     advice = ADVICE.get(error.result, "look the number up in NVIDIA's CUDA driver API reference")
     concrete = ""
-    if error.result in _ABOUT_NODES and platform == "linux" and not wsl:
-        concrete = problem_with_nodes(nodes)
+    if platform == "linux" and not wsl:
+        if error.result in _ABOUT_NODES:
+            concrete = problem_with_nodes(root)
+        if error.result == _MISMATCH:
+            concrete = versions_that_differ(root)
     return f"{error}: {concrete or advice}"
 
 
-def problem_with_nodes(directory: str, may: Callable[[str, int], bool] = os.access) -> str:
-    """Say what keeps the driver from its device nodes; "" when nothing does.
+def nvml_in_words(state: int, *, lost: bool) -> str:
+    """Say what NVML adds to a refusal of CUDA's; "" when that is nothing.
 
     Args:
-        directory: `/dev`.
-        may: whether this process may open a path in that way.
+        state: the nvmlReturn_t of its initialisation.
+        lost: whether it knows of a card that has fallen off the bus.
     """
-    control = f"{directory}/nvidiactl"
-    if not os.path.exists(control):  # noqa: PTH110 - a probe does without pathlib
-        return (
-            f"there is no {control}: load the kernel's driver (modprobe nvidia), or, in a container, start it"
-            " with GPUs (docker run --gpus all, NVIDIA Container Toolkit)"
-        )
-    paths = [f"{directory}/{name}" for name in sorted(os.listdir(directory)) if is_node(name)]  # noqa: PTH208
-    if forbidden := [path for path in paths if not may(path, _READ_WRITE)]:
-        group = os.stat(forbidden[0]).st_gid  # noqa: PTH116
-        return f"no permission to open {', '.join(forbidden)}: {remedy(group)}"
-    return ""
-
-
-def is_node(name: str) -> bool:
-    """Whether a name in `/dev` is of a node that CUDA opens: `nvidiactl`, `nvidia-uvm`, `nvidia0`."""
-    return name in {"nvidiactl", "nvidia-uvm"} or (name.startswith("nvidia") and name[6:].isdigit())
-
-
-def remedy(number: int) -> str:
-    """Say how to get permission for nodes of a group, which is given by its number."""
-    import grp  # only Unix has it, and only there are nodes
-
-    if number == 0:
-        return "ask for permission for everybody (mode 0666), which is the driver's own setting"
-    try:
-        group = grp.getgrgid(number).gr_name
-    except KeyError:
-        group = str(number)
-    return f"join the group '{group}' (usermod -aG {group} yourself, then log in again)"
+    if lost:
+        return f"; {LOST}"
+    return f"; NVML says {_NVML_SAYS[state]}" if state in _NVML_SAYS else ""

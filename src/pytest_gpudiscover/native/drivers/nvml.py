@@ -1,47 +1,203 @@
-"""NVML: how much of a card's memory is free, without a context on it, which would cost some of that memory.
+"""NVML: what NVIDIA's driver knows of its cards without a context, which would cost some of their memory.
 
-Facts are from NVIDIA's NVML API reference. The library comes with the driver, and is optional: whatever it
-refuses is simply not known. Through `ctypes`, because a probe runs without site-packages.
+It knows how much memory is free, and it shows every slice of a card that is cut into some (MIG), where CUDA
+shows a process one at most.
+
+Facts are from NVIDIA's NVML API reference and its header `nvml.h`. The library comes with the driver, and is
+optional: whatever it refuses is simply not known. Through `ctypes`: a probe runs without site-packages, where
+a Python package would have to be, and a dozen functions need none.
 """
 
 from __future__ import annotations
 
 import ctypes
 from contextlib import contextmanager
+from ctypes import byref, c_char, c_int, c_uint, c_uint64, c_void_p, create_string_buffer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 LIBRARIES = {
     "linux": ("libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1"),
     "win32": ("nvml.dll",),
 }
 
+UNAVAILABLE = -1
+"""What stands for a result where there is no library, or where it lacks a function."""
+LOST = 15
+"""NVML_ERROR_GPU_IS_LOST: the card has fallen off the bus."""
+
+_TEXT_SIZE = 96
+
 
 class Memory(ctypes.Structure):
     """A card's memory in bytes: `nvmlMemory_t`."""
 
-    _fields_ = (("total", ctypes.c_uint64), ("free", ctypes.c_uint64), ("used", ctypes.c_uint64))
+    _fields_ = (("total", c_uint64), ("free", c_uint64), ("used", c_uint64))
+
+
+class PciInfo(ctypes.Structure):
+    """Where a card is: `nvmlPciInfo_t`. The domain of `bus_id` has eight digits, CUDA's has four."""
+
+    _fields_ = (
+        ("bus_id_legacy", c_char * 16),
+        ("domain", c_uint),
+        ("bus", c_uint),
+        ("device", c_uint),
+        ("pci_device_id", c_uint),
+        ("pci_subsystem_id", c_uint),
+        ("bus_id", c_char * 32),
+    )
+
+
+class Attributes(ctypes.Structure):
+    """What a slice has of its card: `nvmlDeviceAttributes_t`; eight counts, and its memory in MiB."""
+
+    _fields_ = (("counts", c_uint * 8), ("memory_mib", c_uint64))
+
+
+class Card:
+    """A card, or a slice of one, as NVML knows it; what it refuses to tell is empty, zero or None.
+
+    Attributes:
+        id: as CUDA's mask names it: `GPU-...`, for a slice `MIG-...`.
+        description: the product name, for a slice with its profile.
+        pci_id: `0000:0a:00.0`, for a slice its card's.
+        compute: major and minor compute capability, for a slice its card's.
+        total_memory: bytes.
+        free_memory: bytes; None where it is not known.
+        lost: whether the card has fallen off the bus.
+        slices: what it is cut into; None for a card that is not in MIG mode, and for a slice.
+        placed: for a slice its other name in masks, `MIG-<the card's id>/<GPU instance>/<compute instance>`.
+    """
+
+    def __init__(self, nvml: Nvml, handle: c_void_p, parent: Card | None = None) -> None:
+        self.id = nvml.text("nvmlDeviceGetUUID", handle)
+        self.description = nvml.text("nvmlDeviceGetName", handle)
+        self.pci_id: str = parent.pci_id if parent else nvml.pci_id(handle)
+        self.compute: tuple[int, int] = parent.compute if parent else nvml.compute(handle)
+        result, memory = nvml.memory(handle)
+        self.total_memory = memory.total or nvml.attributed_memory(handle)
+        self.free_memory = None if result else int(memory.free)
+        self.lost = result == LOST
+        self.slices: list[Card] | None = None
+        self.placed = ""
+
+
+class Nvml:
+    """The library for as long as it is open. Without it nothing is known."""
+
+    def __init__(self, library: ctypes.CDLL | None) -> None:
+        self._library = library
+        self.state = self._call("nvmlInit_v2")
+
+    def close(self) -> None:
+        """Close the library, if it could be opened."""
+        if not self.state:
+            self._call("nvmlShutdown")
+
+    def memory_of(self, uuid: str, pci_id: str) -> tuple[int, Memory]:
+        """Ask for the memory of a device that CUDA shows, never by its position: NVML counts otherwise.
+
+        Args:
+            uuid: `GPU-...` or `MIG-...`; "" where it has none.
+            pci_id: what it is found by then.
+
+        Returns:
+            the result, and the figures if that is 0. Cards that share the system's memory have none.
+        """
+        handle = c_void_p()
+        finder, key = ("ByUUID", uuid) if uuid else ("ByPciBusId_v2", pci_id)
+        result = self._call(f"nvmlDeviceGetHandle{finder}", key.encode(), byref(handle))
+        return (result, Memory()) if result else self.memory(handle)
+
+    def cards(self) -> list[Card]:
+        """Every card, in the order of the PCI ids, and with the slices it is cut into."""
+        return [self._card(handle) for result, handle in self._handles() if not result]
+
+    def has_lost_a_card(self) -> bool:
+        """Whether a card has fallen off the bus, even one of which nothing more is known."""
+        return LOST in [result or self.memory(handle)[0] for result, handle in self._handles()]
+
+    def text(self, function: str, handle: c_void_p) -> str:
+        """Ask for a text."""
+        text = create_string_buffer(_TEXT_SIZE)
+        self._call(function, handle, text, _TEXT_SIZE)
+        return text.value.decode(errors="replace")
+
+    def pci_id(self, handle: c_void_p) -> str:
+        """The PCI id as CUDA writes it, in lower case."""
+        info = PciInfo()
+        if self._call("nvmlDeviceGetPciInfo_v3", handle, byref(info)):
+            return ""
+        domain, _, rest = info.bus_id.decode().lower().partition(":")
+        return f"{int(domain, 16):04x}:{rest}"
+
+    def compute(self, handle: c_void_p) -> tuple[int, int]:
+        """The compute capability of a card."""
+        major, minor = c_int(), c_int()
+        self._call("nvmlDeviceGetCudaComputeCapability", handle, byref(major), byref(minor))
+        return major.value, minor.value
+
+    def memory(self, handle: c_void_p) -> tuple[int, Memory]:
+        """The memory of a card or a slice: the result, and the figures if that is 0."""
+        memory = Memory()
+        return self._call("nvmlDeviceGetMemoryInfo", handle, byref(memory)), memory
+
+    def attributed_memory(self, handle: c_void_p) -> int:
+        """The memory that a slice was cut with, in bytes; 0 for a card."""
+        attributes = Attributes()
+        self._call("nvmlDeviceGetAttributes_v2", handle, byref(attributes))
+        return int(attributes.memory_mib) * 1024 * 1024
+
+    def _handles(self) -> Iterator[tuple[int, c_void_p]]:
+        for place in range(self._number("nvmlDeviceGetCount_v2")):
+            handle = c_void_p()
+            yield self._call("nvmlDeviceGetHandleByIndex_v2", place, byref(handle)), handle
+
+    def _card(self, handle: c_void_p) -> Card:
+        card = Card(self, handle)
+        mode, pending = c_uint(), c_uint()
+        if not self._call("nvmlDeviceGetMigMode", handle, byref(mode), byref(pending)) and mode.value:
+            card.slices = list(self._slices(handle, card))
+        return card
+
+    def _slices(self, handle: c_void_p, card: Card) -> Iterator[Card]:
+        for place in range(self._number("nvmlDeviceGetMaxMigDeviceCount", handle)):
+            slice_handle = c_void_p()
+            # Places are not used in order: one that is free is no reason to stop.
+            if not self._call("nvmlDeviceGetMigDeviceHandleByIndex", handle, place, byref(slice_handle)):
+                each = Card(self, slice_handle, card)
+                instances = [
+                    self._number(f"nvmlDeviceGet{kind}InstanceId", slice_handle)
+                    for kind in ("Gpu", "Compute")
+                ]
+                each.placed = "/".join(["MIG-" + card.id, *map(str, instances)])
+                yield each
+
+    def _number(self, function: str, *arguments: object) -> int:
+        number = c_uint()
+        self._call(function, *arguments, byref(number))
+        return number.value
+
+    def _call(self, name: str, *arguments: object) -> int:
+        function = getattr(self._library, name, None)
+        return UNAVAILABLE if function is None else int(function(*arguments))
 
 
 @contextmanager
-def free_memory(platform: str) -> Iterator[Callable[[str, str], int | None]]:
-    """Open NVML for as long as the block lasts.
+def opened(platform: str) -> Iterator[Nvml]:
+    """Open NVML for as long as the block lasts, or what stands for it where there is none.
 
-    Yields:
-        a function from a device's UUID (`GPU-...` or `MIG-...`, "" where it has none) and its PCI id to its
-        free memory in bytes; None where NVML does not know, as on cards that share the system's memory, and
-        everywhere without NVML. Never by position: NVML counts cards in another order than CUDA.
+    Args:
+        platform: as `sys.platform` spells it.
     """
-    library = _load(platform)
-    if library is None or not _succeeds(library, "nvmlInit_v2"):
-        yield lambda _uuid, _pci_id: None
-        return
+    nvml = Nvml(_load(platform))
     try:
-        yield lambda uuid, pci_id: _free(library, uuid, pci_id)
+        yield nvml
     finally:
-        _succeeds(library, "nvmlShutdown")
+        nvml.close()
 
 
 def _load(platform: str) -> ctypes.CDLL | None:
@@ -51,19 +207,3 @@ def _load(platform: str) -> ctypes.CDLL | None:
         except OSError:
             continue
     return None
-
-
-def _succeeds(library: ctypes.CDLL, name: str, *arguments: object) -> bool:
-    """Call a function; one that is missing does not succeed either."""
-    function = getattr(library, name, None)
-    return function is not None and function(*arguments) == 0
-
-
-def _free(library: ctypes.CDLL, uuid: str, pci_id: str) -> int | None:
-    handle, memory = ctypes.c_void_p(), Memory()
-    finder, key = ("ByUUID", uuid) if uuid else ("ByPciBusId_v2", pci_id)
-    found = _succeeds(library, f"nvmlDeviceGetHandle{finder}", key.encode(), ctypes.byref(handle))
-    if not found or not _succeeds(library, "nvmlDeviceGetMemoryInfo", handle, ctypes.byref(memory)):
-        return None
-    free: int = memory.free
-    return free

@@ -1,0 +1,88 @@
+"""CUDA: what the system tells of NVIDIA's driver, where a result alone says too little. Linux only.
+
+Which nodes the driver needs is from the README of NVIDIA's Linux driver.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_READ_WRITE = os.R_OK | os.W_OK
+_LEFT_BY_CONTAINERS = (".dockerenv", "run/.containerenv", "run/secrets/kubernetes.io")
+"""Files that Docker, Podman and Kubernetes put into containers."""
+_GROUPS_OF_CONTAINERS = ("docker", "kubepods", "containerd", "libpod", "lxc")
+
+
+def problem_with_nodes(root: str, may: Callable[[str, int], bool] = os.access) -> str:
+    """Say what keeps the driver from its device nodes; "" when nothing does.
+
+    Args:
+        root: of the file system.
+        may: whether this process may open a path in that way.
+    """
+    directory = os.path.join(root, "dev")  # noqa: PTH118 - a probe does without pathlib
+    control = f"{directory}/nvidiactl"
+    if not os.path.exists(control):  # noqa: PTH110
+        return f"there is no {control}: {_START if is_container(root) else _LOAD}"
+    paths = [f"{directory}/{name}" for name in sorted(os.listdir(directory)) if is_node(name)]  # noqa: PTH208
+    if forbidden := [path for path in paths if not may(path, _READ_WRITE)]:
+        group = os.stat(forbidden[0]).st_gid  # noqa: PTH116
+        return f"no permission to open {', '.join(forbidden)}: {remedy(group)}"
+    return ""
+
+
+_START = (
+    "this container was started without GPUs: start it with them (docker run --gpus all, podman run --device"
+    " nvidia.com/gpu=all, in Kubernetes a limit of nvidia.com/gpu), which needs the NVIDIA Container Toolkit"
+)
+_LOAD = "load the kernel's driver (modprobe nvidia), or install NVIDIA's driver"
+
+
+def is_container(root: str) -> bool:
+    """Whether this process runs in a container, as far as the file system tells."""
+    if any(os.path.exists(os.path.join(root, name)) for name in _LEFT_BY_CONTAINERS):  # noqa: PTH110, PTH118
+        return True
+    return any(word in _text(root, "proc/1/cgroup") for word in _GROUPS_OF_CONTAINERS)
+
+
+def versions_that_differ(root: str) -> str:
+    """Say which version the kernel's driver has, and which the libcuda of this process; "" when unknown."""
+    kernel = _text(root, "sys/module/nvidia/version").strip()
+    marked = [word for word in _text(root, "proc/self/maps").split() if "/libcuda.so." in word]
+    library = marked[0].rpartition("/libcuda.so.")[2] if marked else ""
+    if not kernel or "." not in library or kernel == library:
+        return ""
+    return (
+        f"the kernel's driver is {kernel}, and {marked[0]} is of {library}: restart the machine after an"
+        " update of the driver; in a container, do not bring a libcuda of its own"
+    )
+
+
+def _text(root: str, path: str) -> str:
+    try:
+        with open(os.path.join(root, path), encoding="utf-8", errors="replace") as file:  # noqa: PTH118, PTH123
+            return file.read()
+    except OSError:
+        return ""
+
+
+def is_node(name: str) -> bool:
+    """Whether a name in `/dev` is of a node that CUDA opens: `nvidiactl`, `nvidia-uvm`, `nvidia0`."""
+    return name in {"nvidiactl", "nvidia-uvm"} or (name.startswith("nvidia") and name[6:].isdigit())
+
+
+def remedy(number: int) -> str:
+    """Say how to get permission for nodes of a group, which is given by its number."""
+    import grp  # only Unix has it, and only there are nodes
+
+    if number == 0:
+        return "ask for permission for everybody (mode 0666), which is the driver's own setting"
+    try:
+        group = grp.getgrgid(number).gr_name
+    except KeyError:
+        group = str(number)
+    return f"join the group '{group}' (usermod -aG {group} yourself, then log in again)"
