@@ -101,7 +101,6 @@ int nvmlDeviceGetMemoryInfo(const Card *card, Memory *memory) {
 
 int nvmlDeviceGetMigMode(const Card *card, unsigned *mode, unsigned *pending) {
     CALLED();
-    if (card != cards) return NOT_SUPPORTED;
     *mode = *pending = in_mig_mode(card);
     return SUCCESS;
 }

@@ -104,10 +104,12 @@ def test_a_lost_card_is_unusable_whatever_cuda_still_says_of_it(start: Start, cu
     assert "unusable" not in well
 
 
-def test_a_lost_card_that_cuda_hides_is_listed_as_unusable(start: Start, cuda: str, nvml: str) -> None:
-    lost = {"STAND_IN_NVML": "lost", "STAND_IN_INIT": "100"}
-    (device,) = asked(start, cuda, nvml, **lost)
-    assert (device["id"], device["pci_id"], device["total_memory"]) == (H100, "0001:c1:1f.7", 0)
+@pytest.mark.parametrize(("state", "known"), [("lost", (H100, "0001:c1:1f.7")), ("gone", ("0", None))])
+def test_a_lost_card_that_cuda_hides_is_listed_as_unusable(
+    start: Start, cuda: str, nvml: str, state: str, known: tuple[str, str | None]
+) -> None:
+    (device,) = asked(start, cuda, nvml, STAND_IN_NVML=state, STAND_IN_INIT="100")
+    assert (device["id"], device.get("pci_id")) == known
     assert "Xid 79" in device["unusable"]["detail"]
 
 

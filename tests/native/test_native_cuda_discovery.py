@@ -114,6 +114,19 @@ def test_cards_that_compute_wrong_are_rejected_with_what_came(machine: Callable[
     assert kept(report) == [THROUGH_VULKAN]
 
 
+def test_a_card_off_the_bus_is_rejected_with_its_reason_and_costs_nothing_else(
+    discovered: Discover, cuda: str, nvml: str
+) -> None:
+    gone = {"STAND_IN_NVML": "gone", "CUDA_VISIBLE_DEVICES": L4}
+    assert discovered(variant="cuda", LD_LIBRARY_PATH=f"{cuda}:{nvml}", **gone).rejected == ()
+    del gone["CUDA_VISIBLE_DEVICES"]
+    report = discovered(variant="cuda", LD_LIBRARY_PATH=f"{cuda}:{nvml}", **gone)
+    assert [device.id for device in report.devices] == [L4, H100]
+    (rejection,) = report.rejected
+    assert (rejection.phase, rejection.reason) == (Phase.ENUMERATE, Reason.UNUSABLE)
+    assert "Xid 79" in rejection.detail
+
+
 def test_a_driver_that_hangs_is_given_up_at_the_deadline(discovered: Discover, cuda: str) -> None:
     report = discovered(timeout=1, variant="cuda", LD_LIBRARY_PATH=cuda, STAND_IN_INIT="hang")
     assert [(r.variant, r.reason) for r in report.rejected] == [("cuda", Reason.TIMEOUT)]

@@ -83,6 +83,14 @@ def test_a_slice_whose_memory_nvml_does_not_tell_has_what_it_was_cut_with(ask: A
     assert (device["id"], device["total_memory"], device["free_memory"]) == (SECOND, 10 * GIB, 10 * GIB)
 
 
+def test_nvml_is_opened_once_and_closed_again(ask: Ask, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    ask(STAND_IN_CALLS=str(calls))
+    called = [name for name in calls.read_text().split() if name.startswith("nvml")]
+    assert (called[0], called[-1]) == ("nvmlInit_v2", "nvmlShutdown")
+    assert called.count("nvmlInit_v2") == called.count("nvmlShutdown") == 1
+
+
 def test_a_deep_listing_has_only_what_was_put_to_work(ask: Ask) -> None:
     assert ids(ask(GGML_CUDA_INIT="1")) == [FIRST]
     assert ids(ask(GGML_CUDA_INIT="1", CUDA_VISIBLE_DEVICES=SECOND)) == [SECOND]

@@ -68,8 +68,9 @@ def _instead(error: api.CudaError, mask: str | None) -> list[Entry]:
     also = f"; {MASK} is set: check that it names what is there" if mask is not None else ""
     if error.result in ASK_NVML:
         with opened(sys.platform) as nvml:
-            useless = [card for card in hidden_behind((), nvml.cards(), mask) if problem(card)]
-            also += nvml_in_words(nvml.state, lost=nvml.has_lost_a_card())
+            cards = nvml.cards()
+            also += nvml_in_words(nvml.state, lost=any(card.lost for card in cards))
+        useless = [card for card in hidden_behind((), cards, mask) if problem(card)]
         if useless and error.result == NO_DEVICE:
             return [entry_of(card, place, (0, 0)) for place, card in enumerate(useless)]
     raise DriverError(_in_words(error) + also) from None

@@ -31,8 +31,11 @@ def hidden_behind(shown: Collection[str], cards: Sequence[Card], mask: str | Non
         mask: `CUDA_VISIBLE_DEVICES`; None without.
     """
     candidates = _all(cards) if mask is None else _named(mask, cards)
-    unseen = {card.id: card for card in candidates if card.id and card.id not in shown}
-    return list(unseen.values())
+    hidden: list[Card] = []
+    for card in candidates:
+        if card.id not in shown and card not in hidden:
+            hidden.append(card)
+    return hidden
 
 
 def entry_of(card: Card, place: int, driver: tuple[int, int]) -> Entry:
@@ -45,7 +48,7 @@ def entry_of(card: Card, place: int, driver: tuple[int, int]) -> Entry:
     """
     why = problem(card)
     return Entry(
-        id=card.id,
+        id=card.id or str(place),
         backend=CUDA.library,
         name=f"{CUDA.library}{place}",
         description=card.description,

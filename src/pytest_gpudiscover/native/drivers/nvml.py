@@ -72,15 +72,14 @@ class Card:
         placed: for a slice its other name in masks, `MIG-<the card's id>/<GPU instance>/<compute instance>`.
     """
 
-    def __init__(self, nvml: Nvml, handle: c_void_p, parent: Card | None = None) -> None:
-        self.id = nvml.text("nvmlDeviceGetUUID", handle)
-        self.description = nvml.text("nvmlDeviceGetName", handle)
-        self.pci_id: str = parent.pci_id if parent else nvml.pci_id(handle)
-        self.compute: tuple[int, int] = parent.compute if parent else nvml.compute(handle)
-        result, memory = nvml.memory(handle)
-        self.total_memory = memory.total or nvml.attributed_memory(handle)
-        self.free_memory = None if result else int(memory.free)
-        self.lost = result == LOST
+    def __init__(self) -> None:
+        self.id = ""
+        self.description = ""
+        self.pci_id = ""
+        self.compute = (0, 0)
+        self.total_memory = 0
+        self.free_memory: int | None = None
+        self.lost = False
         self.slices: list[Card] | None = None
         self.placed = ""
 
@@ -110,71 +109,76 @@ class Nvml:
         handle = c_void_p()
         finder, key = ("ByUUID", uuid) if uuid else ("ByPciBusId_v2", pci_id)
         result = self._call(f"nvmlDeviceGetHandle{finder}", key.encode(), byref(handle))
-        return (result, Memory()) if result else self.memory(handle)
+        return (result, Memory()) if result else self._memory(handle)
 
     def cards(self) -> list[Card]:
-        """Every card, in the order of the PCI ids, and with the slices it is cut into."""
-        return [self._card(handle) for result, handle in self._handles() if not result]
+        """Every card, in the order of the PCI ids, and with the slices it is cut into.
 
-    def has_lost_a_card(self) -> bool:
-        """Whether a card has fallen off the bus, even one of which nothing more is known."""
-        return LOST in [result or self.memory(handle)[0] for result, handle in self._handles()]
+        Of a card that is lost, often nothing more is known.
+        """
+        cards = []
+        for place in range(self._number("nvmlDeviceGetCount_v2")):
+            handle = c_void_p()
+            result = self._call("nvmlDeviceGetHandleByIndex_v2", place, byref(handle))
+            if result in (0, LOST):
+                cards.append(_lost() if result else self._card(handle))
+        return cards
 
-    def text(self, function: str, handle: c_void_p) -> str:
-        """Ask for a text."""
-        text = create_string_buffer(_TEXT_SIZE)
-        self._call(function, handle, text, _TEXT_SIZE)
-        return text.value.decode(errors="replace")
-
-    def pci_id(self, handle: c_void_p) -> str:
-        """The PCI id as CUDA writes it, in lower case."""
-        info = PciInfo()
-        if self._call("nvmlDeviceGetPciInfo_v3", handle, byref(info)):
-            return ""
-        domain, _, rest = info.bus_id.decode().lower().partition(":")
-        return f"{int(domain, 16):04x}:{rest}"
-
-    def compute(self, handle: c_void_p) -> tuple[int, int]:
-        """The compute capability of a card."""
-        major, minor = c_int(), c_int()
-        self._call("nvmlDeviceGetCudaComputeCapability", handle, byref(major), byref(minor))
-        return major.value, minor.value
-
-    def memory(self, handle: c_void_p) -> tuple[int, Memory]:
-        """The memory of a card or a slice: the result, and the figures if that is 0."""
+    def _memory(self, handle: c_void_p) -> tuple[int, Memory]:
         memory = Memory()
         return self._call("nvmlDeviceGetMemoryInfo", handle, byref(memory)), memory
 
-    def attributed_memory(self, handle: c_void_p) -> int:
-        """The memory that a slice was cut with, in bytes; 0 for a card."""
-        attributes = Attributes()
-        self._call("nvmlDeviceGetAttributes_v2", handle, byref(attributes))
-        return int(attributes.memory_mib) * 1024 * 1024
-
-    def _handles(self) -> Iterator[tuple[int, c_void_p]]:
-        for place in range(self._number("nvmlDeviceGetCount_v2")):
-            handle = c_void_p()
-            yield self._call("nvmlDeviceGetHandleByIndex_v2", place, byref(handle)), handle
-
     def _card(self, handle: c_void_p) -> Card:
-        card = Card(self, handle)
-        mode, pending = c_uint(), c_uint()
+        card = self._described(handle)
+        card.pci_id = self._pci_id(handle)
+        major, minor, mode, pending = c_int(), c_int(), c_uint(), c_uint()
+        self._call("nvmlDeviceGetCudaComputeCapability", handle, byref(major), byref(minor))
+        card.compute = (major.value, minor.value)
         if not self._call("nvmlDeviceGetMigMode", handle, byref(mode), byref(pending)) and mode.value:
             card.slices = list(self._slices(handle, card))
         return card
 
     def _slices(self, handle: c_void_p, card: Card) -> Iterator[Card]:
         for place in range(self._number("nvmlDeviceGetMaxMigDeviceCount", handle)):
-            slice_handle = c_void_p()
+            found = c_void_p()
             # Places are not used in order: one that is free is no reason to stop.
-            if not self._call("nvmlDeviceGetMigDeviceHandleByIndex", handle, place, byref(slice_handle)):
-                each = Card(self, slice_handle, card)
+            if not self._call("nvmlDeviceGetMigDeviceHandleByIndex", handle, place, byref(found)):
+                each = self._described(found)
+                each.pci_id, each.compute = card.pci_id, card.compute
                 instances = [
-                    self._number(f"nvmlDeviceGet{kind}InstanceId", slice_handle)
-                    for kind in ("Gpu", "Compute")
+                    self._number(f"nvmlDeviceGet{kind}InstanceId", found) for kind in ("Gpu", "Compute")
                 ]
                 each.placed = "/".join(["MIG-" + card.id, *map(str, instances)])
                 yield each
+
+    def _described(self, handle: c_void_p) -> Card:
+        """What is asked alike of a card and of a slice."""
+        each = Card()
+        each.id = self._text("nvmlDeviceGetUUID", handle)
+        each.description = self._text("nvmlDeviceGetName", handle)
+        result, memory = self._memory(handle)
+        each.lost = result == LOST
+        each.free_memory = None if result else int(memory.free)
+        each.total_memory = memory.total or self._attributed_memory(handle)
+        return each
+
+    def _attributed_memory(self, handle: c_void_p) -> int:
+        """The memory that a slice was cut with, in bytes; 0 for a card."""
+        attributes = Attributes()
+        self._call("nvmlDeviceGetAttributes_v2", handle, byref(attributes))
+        return int(attributes.memory_mib) * 1024 * 1024
+
+    def _pci_id(self, handle: c_void_p) -> str:
+        info = PciInfo()
+        if self._call("nvmlDeviceGetPciInfo_v3", handle, byref(info)):
+            return ""
+        domain, _, rest = info.bus_id.decode().lower().partition(":")
+        return f"{int(domain, 16):04x}:{rest}"
+
+    def _text(self, function: str, handle: c_void_p) -> str:
+        text = create_string_buffer(_TEXT_SIZE)
+        self._call(function, handle, text, _TEXT_SIZE)
+        return text.value.decode(errors="replace")
 
     def _number(self, function: str, *arguments: object) -> int:
         number = c_uint()
@@ -184,6 +188,12 @@ class Nvml:
     def _call(self, name: str, *arguments: object) -> int:
         function = getattr(self._library, name, None)
         return UNAVAILABLE if function is None else int(function(*arguments))
+
+
+def _lost() -> Card:
+    card = Card()
+    card.description, card.lost = "a GPU without a name", True
+    return card
 
 
 @contextmanager
