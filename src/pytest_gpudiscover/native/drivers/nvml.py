@@ -169,11 +169,12 @@ class Nvml:
         return int(attributes.memory_mib) * 1024 * 1024
 
     def _pci_id(self, handle: c_void_p) -> str:
+        """In lower case, and with a domain of four digits where that is enough, as CUDA writes it."""
         info = PciInfo()
         if self._call("nvmlDeviceGetPciInfo_v3", handle, byref(info)):
             return ""
-        domain, _, rest = info.bus_id.decode().lower().partition(":")
-        return f"{int(domain, 16):04x}:{rest}"
+        text = str(info.bus_id.decode(errors="replace")).lower()
+        return text.removeprefix("0000") if text.find(":") == 8 else text
 
     def _text(self, function: str, handle: c_void_p) -> str:
         text = create_string_buffer(_TEXT_SIZE)
