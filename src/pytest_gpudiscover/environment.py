@@ -33,9 +33,10 @@ def library_paths(
         rocm: the directory that ROCm's libraries share, if there is one.
     """
     users = _value(parent, search_path_variable(system), system)
-    return dict(_remembered_paths(users, system, root, tuple(directories), rocm))
+    return dict(_library_paths(users, system, root, tuple(directories), rocm))
 
 
+@lru_cache  # a variant is probed once for every device
 def _library_paths(
     users: str, system: str, root: str, directories: tuple[str, ...], rocm: str | None
 ) -> dict[str, str]:
@@ -45,10 +46,6 @@ def _library_paths(
     search = dict.fromkeys([*own, *([rocm] if rocm else []), *filter(None, users.split(separator))])
     variable = search_path_variable(system)
     return {variable: separator.join(search), LIBRARY_PATH: separator.join(dict.fromkeys(own))}
-
-
-_remembered_paths = lru_cache(_library_paths)
-"""A variant is probed once for every device."""
 
 
 def changed(parent: Mapping[str, str], changes: Mapping[str, str | None], *, system: str) -> dict[str, str]:

@@ -99,9 +99,9 @@ class UserMasks:
         if device.library == "Vulkan":
             raw = self._token("Vulkan", position) if device.index is None else str(device.index)
             filtered = raw if is_number(device.id) else ""
-            return _remembered(device, int(raw), filtered)
+            return _seen_from_outside(device, int(raw), filtered)
         filtered = self._token(device.library, int(device.id)) if is_number(device.id) else ""
-        return _remembered(device, device.index, filtered)
+        return _seen_from_outside(device, device.index, filtered)
 
     def _token(self, library: str, position: int) -> str:
         entries = self.tokens.get(library, ())
@@ -127,12 +127,9 @@ class UserMasks:
         )
 
 
+@lru_cache(maxsize=256)  # a machine lists the same devices at each discovery
 def _seen_from_outside(device: DeviceInfo, index: int | None, filtered_id: str) -> DeviceInfo:
     return replace(device, index=index, filtered_id=filtered_id)
-
-
-_remembered = lru_cache(maxsize=256)(_seen_from_outside)
-"""A machine lists the same devices at each discovery."""
 
 
 def enumerate_masks(variant: str, masks: UserMasks) -> dict[str, str | None]:

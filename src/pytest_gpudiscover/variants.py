@@ -29,6 +29,7 @@ class Variant:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+@lru_cache  # a discovery looks at the same few names again and again
 def version(name: str) -> tuple[str, tuple[int, ...]]:
     """Split a variant's name into its family and its version.
 
@@ -51,7 +52,7 @@ def newest_first(names: Iterable[str]) -> list[str]:
     return sorted(names, key=_age)
 
 
-@lru_cache  # a discovery sorts the same few names again and again
+@lru_cache
 def _place_in_order(name: str) -> tuple[str, tuple[int, ...], str]:
     numbers, family, _ = _age(name)
     return family, numbers, name
