@@ -1,4 +1,4 @@
-"""Whether a driver's library is on this machine, without loading it and without starting a process.
+"""Whether a driver is on this machine, without loading its library and without starting a process.
 
 The engine asks this before it spends a probe on a driver. It looks where the system's loader would look, and
 in doubt says yes: a needless probe costs a process, a library wrongly called missing costs a GPU.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path, PureWindowsPath
+
+from pytest_gpudiscover.native.drivers import ROOT_VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def absence(
     root: Path | None = None,
     prefix: Path | None = None,
 ) -> str | None:
-    """Say why a driver need not be asked: a sentence, or None when its library is there.
+    """Say why a driver need not be asked: a sentence, or None when its library is there, or a trace of it.
 
     Args:
         driver: an entry of the registry.
@@ -43,8 +45,10 @@ def absence(
     """
     names = driver.library_names(platform)
     searched = os.environ if environment is None else environment
+    kernel = searched.get(ROOT_VARIABLE, "")
+    traces = [kernel + path for path in driver.traces.get(platform, ())]
     home = Path(sys.base_prefix) if prefix is None else prefix
-    if is_present(names, platform=platform, environment=searched, root=root, prefix=home):
+    if is_present((*names, *traces), platform=platform, environment=searched, root=root, prefix=home):
         return None
     return driver.missing(platform)
 
@@ -52,10 +56,10 @@ def absence(
 def is_present(
     names: Sequence[str], *, platform: str, environment: Mapping[str, str], root: Path | None, prefix: Path
 ) -> bool:
-    """Tell whether the system's loader would find any of these libraries.
+    """Tell whether any of these is there: libraries where the system's loader would find them, or paths.
 
     Args:
-        names: bare file names, or absolute paths.
+        names: bare file names of libraries, or absolute paths of anything.
         platform: as `sys.platform` spells it.
         environment: where the loader's search path variable is read from.
         root: a directory that stands for the root of the file system; None for the real one.

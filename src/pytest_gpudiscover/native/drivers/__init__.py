@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from pytest_gpudiscover.native.drivers.interface import Entry
 
+ROOT_VARIABLE = "GPUDISCOVER_ROOT"
+"""Names a directory that stands for `/` where the kernel is asked: `/sys` and `/dev` are below it."""
+
 
 class Driver:
     """One kind of GPU driver.
@@ -24,6 +27,8 @@ class Driver:
         libraries: by platform (as `sys.platform` spells it), the files it can be loaded from, in the order
             they are tried: bare names go through the system's loader, absolute paths are taken as they are.
         install: by platform, what to do when none of them is there.
+        traces: by platform, what the kernel shows where the driver is: with one of these it can be asked
+            without any of the libraries.
         order: variables that fix the order in which the driver counts its devices, for probes. They would
             change what a user's numbers name, so they are left to users who set them, or a mask of numbers.
     """
@@ -35,12 +40,14 @@ class Driver:
         library: str,
         libraries: Mapping[str, tuple[str, ...]],
         install: Mapping[str, str],
+        traces: Mapping[str, tuple[str, ...]] | None = None,
         order: Mapping[str, str] | None = None,
     ) -> None:
         self.variant = variant
         self.library = library
         self.libraries = libraries
         self.install = install
+        self.traces = traces or {}
         self.order = order or {}
 
     def library_names(self, platform: str) -> tuple[str, ...]:
@@ -89,6 +96,30 @@ CUDA = Driver(
     order={"CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
 )
 
+# Untested so far: real GPUs, and everything but Linux. The number is ROCm's major version; the plain name is
+# what PyTorch brings along.
+ROCM = Driver(
+    variant="rocm",
+    library="ROCm",
+    libraries={
+        "linux": (
+            "libamdhip64.so.7",
+            "libamdhip64.so.6",
+            "libamdhip64.so.5",
+            "libamdhip64.so",
+            "/opt/rocm/lib/libamdhip64.so",
+        ),
+        "win32": ("amdhip64_7.dll", "amdhip64_6.dll", "amdhip64.dll"),
+    },
+    install={
+        "linux": "if there is an AMD GPU, load the kernel's driver (modprobe amdgpu), install ROCm's HIP"
+        " runtime (Debian and Ubuntu: libamdhip64-5; Fedora: rocm-hip; AMD's packages: hip-runtime-amd), and"
+        " start containers with --device=/dev/kfd --device=/dev/dri",
+        "win32": "if there is an AMD GPU, install AMD's driver and its HIP SDK",
+    },
+    traces={"linux": ("/sys/class/kfd/kfd/topology/nodes",)},
+)
+
 # Untested so far: everything but Linux. Homebrew's directories are no places the macOS loader looks at.
 VULKAN = Driver(
     variant="vulkan",
@@ -112,5 +143,5 @@ VULKAN = Driver(
     },
 )
 
-DRIVERS: Mapping[str, Driver] = {driver.variant: driver for driver in (CUDA, VULKAN)}
+DRIVERS: Mapping[str, Driver] = {driver.variant: driver for driver in (CUDA, ROCM, VULKAN)}
 """Every driver that can be asked, by variant, in the order they are asked."""
