@@ -202,6 +202,15 @@ def test_a_gpu_whose_nodes_are_missing_is_not_put_to_work(start: Start, machine:
     assert all(detail.startswith("there is no /dev/kfd: ") for detail in found.values())
 
 
+def test_a_gpu_that_a_container_was_not_given_keeps_its_reason_beside_one_that_works(
+    start: Start, machine: Machine, hip: str
+) -> None:
+    (machine.root / "dev/dri/renderD129").unlink()
+    found = verdicts(asked(start, machine, hip, GGML_CUDA_INIT="1"))
+    assert found["0000:0a:00.0"] == ""
+    assert found["0001:c1:1f.7"].startswith("there is no /dev/dri/renderD129: ")
+
+
 def test_under_wsl_hip_lists_what_it_knows_in_its_own_order(start: Start, wsl: Machine, hip: str) -> None:
     assert asked(start, wsl, hip) == [
         {
@@ -261,6 +270,8 @@ def test_under_wsl_masks_that_hide_everything_are_no_error_unless_they_name_some
     said = refused(start, wsl, hip, ROCR_VISIBLE_DEVICES="GPU-ff")
     assert said.startswith("ROCm: hipInit answered hipErrorNoDevice (100): ")
     assert said.endswith("; ROCR_VISIBLE_DEVICES set: check that they name what is there\n")
+    said = refused(start, wsl, hip, ROCR_VISIBLE_DEVICES="", STAND_IN_INIT="999")
+    assert said.startswith("ROCm: hipInit answered hipErrorUnknown (999): ")
 
 
 def test_under_wsl_without_hip_it_is_said_what_to_install(start: Start, wsl: Machine, tmp_path: Path) -> None:

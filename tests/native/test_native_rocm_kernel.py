@@ -171,7 +171,9 @@ def test_an_override_of_the_target_counts_and_one_for_the_node_counts_more(
     assert entry.compute == compute
 
 
-@pytest.mark.parametrize("value", ["", "10.3", "10.3.0.1", "gfx1030", "10.3.256", "64.0.0", "10.-3.0"])
+@pytest.mark.parametrize(
+    "value", ["", "10.3", "10.3.0.1", "gfx1030", "10.3.256", "10.256.0", "64.0.0", "10.-3.0"]
+)
 def test_an_override_that_rocm_cannot_read_is_refused_as_rocm_refuses_it(
     machine: Machine, value: str
 ) -> None:
@@ -203,11 +205,22 @@ def test_a_product_that_no_list_names_is_named_by_the_card_itself_or_by_its_numb
     assert [entry.description for entry in listed(machine)] == ["Instinct of its own", "AMD GPU 744c"]
 
 
+def test_a_card_is_where_its_render_node_leads(machine: Machine) -> None:
+    machine.add(RX_7900_XTX, node=1)
+    file = machine.nodes / "1/properties"
+    file.write_text(file.read_text().replace("location_id", "location_unknown"))
+    (entry,) = listed(machine)
+    assert entry.pci_id == "0000:03:00.0"
+
+
 def test_a_part_of_a_card_without_a_pci_device_is_where_the_topology_says(machine: Machine) -> None:
     card = Card(pci_id="0001:c1:1f.3", unique_id=5, vram=12 * GIB)
     machine.add(card, node=1)
     link = machine.root / "sys/class/drm/renderD128/device"
     link.unlink()
+    machine.write(
+        "sys/class/kfd/kfd/topology/nodes/1/mem_banks/1/properties", "heap_type 4\nsize_in_bytes 4096"
+    )
     platform = machine.root / "sys/devices/platform/amdgpu_xcp_1"
     platform.mkdir(parents=True)
     link.symlink_to(platform)

@@ -11,7 +11,7 @@ from pytest_gpudiscover.native.drivers.rocm_masks import CUDA, HIP, ROCR, hides_
 
 UUIDS = ("GPU-00000000000000aa", "", "GPU-00000000000000ab", "GPU-c1000000deadbeef")
 ENTRIES = ("0", "1", "3", "4", "-1", "01", "0x2", " 2", "+1", "", "GPU-C1", "GPU-c1", "GPU-00000000000000ab")
-MORE = ("GPU-00", "none", "2x", "GPU-c1000000deadbeef0", "\u0663", "0b1", "1_0", "9" * 40)
+MORE = ("GPU-00", "none", "2x", "GPU-c1000000deadbeef0", "\u0663", "0x0_2", "0b1", "1_0", "9" * 40)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,11 @@ MORE = ("GPU-00", "none", "2x", "GPU-c1000000deadbeef0", "\u0663", "0b1", "1_0",
 )
 def test_masks_show_what_rocm_s_libraries_show(environment: dict[str, str], shown: list[int]) -> None:
     assert visible(UUIDS, environment) == shown
+
+
+@pytest.mark.parametrize(("mask", "shown"), [("010,11", [8, 11]), ("0xA", [10]), ("08", []), ("GPU-", [])])
+def test_rocr_counts_as_c_does_and_takes_no_uuid_without_a_digit(mask: str, shown: list[int]) -> None:
+    assert visible([*[""] * 11, "GPU-00000000000000aa"], {ROCR: mask}) == shown
 
 
 def test_no_mask_is_read_otherwise_than_the_fake_runner_reads_it() -> None:
