@@ -221,6 +221,7 @@ def test_a_part_of_a_card_without_a_pci_device_is_where_the_topology_says(machin
     machine.write(
         "sys/class/kfd/kfd/topology/nodes/1/mem_banks/1/properties", "heap_type 4\nsize_in_bytes 4096"
     )
+    (machine.nodes / "1/mem_banks/2").mkdir()
     platform = machine.root / "sys/devices/platform/amdgpu_xcp_1"
     platform.mkdir(parents=True)
     link.symlink_to(platform)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 
 from pytest_gpudiscover.native.drivers.interface import DriverError
 
@@ -164,9 +165,10 @@ def _memory(device: str, node: Node) -> tuple[bool, int, int]:
 def _banks(node: Node) -> Iterator[int]:
     """The sizes of a GPU's memory banks in bytes, where no driver tells more."""
     for name in _names(f"{node.path}/mem_banks"):
-        bank = _figures(f"{node.path}/mem_banks/{name}/properties")
-        if bank.get("heap_type") in _OWN_MEMORY:
-            yield bank.get("size_in_bytes", 0)
+        with suppress(OSError):
+            bank = _figures(f"{node.path}/mem_banks/{name}/properties")
+            if bank.get("heap_type") in _OWN_MEMORY:
+                yield bank.get("size_in_bytes", 0)
 
 
 def _product(root: str, device: str, node: Node) -> str:
