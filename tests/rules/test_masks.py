@@ -189,6 +189,11 @@ def test_a_vulkan_device_has_the_raw_position_that_its_runner_knows() -> None:
     assert [(d.index, d.filtered_id, mask_token(d)) for d in found] == [(3, "3", "3"), (5, "", "5")]
 
 
+def test_an_index_that_a_runner_of_another_library_sends_stays_as_it_is() -> None:
+    found = translated({CUDA: "9,8"}, device("CUDA", "1", index=3), device("CUDA", "GPU-b", index=5))
+    assert [(d.filtered_id, d.index) for d in found] == [("8", 3), ("", 5)]
+
+
 def test_without_it_the_place_in_the_answer_is_translated_and_refused_entries_hold_theirs() -> None:
     refusal = Rejection.of(device("Vulkan", "0"), Phase.ENUMERATE, Reason.CPU, "a CPU")
     entries: list[DeviceInfo | Rejection] = [
