@@ -150,7 +150,7 @@ def machine(discovered: Discover, cuda: str, nvml: str, stand_in: str) -> Callab
     def run(**variables: str) -> Report:
         path = f"{cuda}:{nvml}:{stand_in}"
         machine = {"LD_LIBRARY_PATH": path, "STAND_IN_KIND": "cut", "STAND_IN_DEVICES": "discrete"}
-        return discovered(**(machine | variables))
+        return discovered(variants=("cuda", "vulkan"), **(machine | variables))
 
     return run
 
