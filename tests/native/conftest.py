@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ import psutil
 import pytest
 
 from pytest_gpudiscover import NativeInstallation, Report, discover
+from pytest_gpudiscover.native.drivers import DRIVERS
 from pytest_gpudiscover.surroundings import Surroundings
 
 NATIVE = Path(__file__).parents[2] / "src" / "pytest_gpudiscover" / "native"
 PATIENCE = 60
 """Seconds after which something that should have happened will not."""
-READ = ("CUDA_", "GGML", "GPUDISCOVER", "LD_LIBRARY_PATH", "STAND_IN", "VK_")
+READ = ("CUDA_", "GGML", "GPUDISCOVER", "LD_LIBRARY_PATH", "STAND_IN", "VK_", "ZE_", "ZES_")
 """Beginnings of the variables that the runner or a driver under it reads."""
 
 
@@ -206,14 +207,23 @@ def nvml(build: Build) -> str:
     return build("stand_in_nvml.c", "libnvidia-ml.so.1")
 
 
+@pytest.fixture(scope="session")
+def level_zero(build: Build) -> str:
+    """A directory with a libze_loader.so.1 that has two cards; see stand_in_level_zero.c."""
+    return build("stand_in_level_zero.c", "libze_loader.so.1")
+
+
 @pytest.fixture
 def discovered(clean_environment: dict[str, str]) -> Discover:
-    """Discover with the native runner, with more variables; afterwards no process may be left."""
+    """Discover natively, through one variant, some or all; afterwards no process may be left."""
 
-    def run(timeout: float = 60, variant: str | None = None, **variables: str) -> Report:
+    def run(
+        timeout: float = 60, variant: str | None = None, variants: Sequence[str] = (), **variables: str
+    ) -> Report:
+        others = [name for name in DRIVERS if variants and name not in variants]
         environment = clean_environment | {"VK_LOADER_LAYERS_DISABLE": "~implicit~"} | variables
         report = discover(
-            NativeInstallation(variant=variant),
+            NativeInstallation(variant=variant, without_variants=others),
             surroundings=Surroundings(environment=environment),
             enumerate_timeout=timeout,
             verify_timeout=timeout,

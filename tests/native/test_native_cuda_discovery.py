@@ -31,7 +31,8 @@ def machine(discovered: Discover, cuda: str, nvml: str, stand_in: str) -> Callab
 
     def run(**variables: str) -> Report:
         path = f"{cuda}:{nvml}:{stand_in}"
-        return discovered(LD_LIBRARY_PATH=path, STAND_IN_DEVICES="discrete", **variables)
+        variables |= {"LD_LIBRARY_PATH": path, "STAND_IN_DEVICES": "discrete"}
+        return discovered(variants=("cuda", "vulkan"), **variables)
 
     return run
 
@@ -123,7 +124,8 @@ def test_a_driver_that_lacks_functions_costs_only_its_own_variant(
     discovered: Discover, build: Build, stand_in: str
 ) -> None:
     ancient = build("stand_in_cuda.c", "libcuda.so.1", "-DANCIENT")
-    report = discovered(LD_LIBRARY_PATH=f"{ancient}:{stand_in}", STAND_IN_DEVICES="discrete")
+    variables = {"LD_LIBRARY_PATH": f"{ancient}:{stand_in}", "STAND_IN_DEVICES": "discrete"}
+    report = discovered(variants=("cuda", "vulkan"), **variables)
     (rejection,) = report.rejected
     assert (rejection.variant, rejection.reason) == ("cuda", Reason.RUNNER_ERROR)
     assert kept(report) == [THROUGH_VULKAN]

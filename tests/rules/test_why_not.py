@@ -166,6 +166,20 @@ def test_a_mask_that_hides_a_whole_library_is_only_named_where_something_else_ex
     assert said[2] == SET
 
 
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        ("-1", "ZE_AFFINITY_MASK=-1 is the cause: every Level Zero device is hidden"),
+        ("1", "ZE_AFFINITY_MASK=1 is set: devices hidden that way are not seen"),
+    ],
+)
+def test_level_zeros_mask_is_the_cause_where_its_variant_listed_nothing(mask: str, said: str) -> None:
+    report = Report(masks={"ZE_AFFINITY_MASK": mask}, probes=(asked("vulkan"), asked("level_zero")))
+    assert explained("Level Zero", report)[2] == said
+    not_looked_for = replace(report, probes=(asked("vulkan"),))
+    assert not any("the cause" in part for part in explained("Level Zero", not_looked_for))
+
+
 def test_a_mask_of_a_library_that_was_not_asked_for_is_not_named() -> None:
     masks = {"CUDA_VISIBLE_DEVICES": "", "GGML_VK_VISIBLE_DEVICES": "", "ROCR_VISIBLE_DEVICES": "0"}
     report = Report(masks=masks, probes=(asked("cuda_v13"), asked("rocm"), asked("vulkan")))

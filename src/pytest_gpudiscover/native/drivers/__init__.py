@@ -89,6 +89,26 @@ CUDA = Driver(
     order={"CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
 )
 
+# Untested so far: real Macs. It is a part of the system; its file may exist only in the loader's own cache.
+METAL = Driver(
+    variant="metal",
+    library="Metal",
+    libraries={"darwin": ("/System/Library/Frameworks/Metal.framework/Metal",)},
+    install={"darwin": "macOS 10.15 or later has it"},
+)
+
+# Untested so far: real GPUs, and everything but Linux.
+LEVEL_ZERO = Driver(
+    variant="level_zero",
+    library="Level Zero",
+    libraries={"linux": ("libze_loader.so.1",), "win32": ("ze_loader.dll",)},
+    install={
+        "linux": "if there is an Intel GPU, install the loader and Intel's driver (Debian and Ubuntu: libze1"
+        " and libze-intel-gpu1)",
+        "win32": "if there is an Intel GPU, install Intel's driver, which brings it",
+    },
+)
+
 # Untested so far: everything but Linux. Homebrew's directories are no places the macOS loader looks at.
 VULKAN = Driver(
     variant="vulkan",
@@ -112,5 +132,5 @@ VULKAN = Driver(
     },
 )
 
-DRIVERS: Mapping[str, Driver] = {driver.variant: driver for driver in (CUDA, VULKAN)}
+DRIVERS: Mapping[str, Driver] = {driver.variant: driver for driver in (CUDA, METAL, LEVEL_ZERO, VULKAN)}
 """Every driver that can be asked, by variant, in the order they are asked."""
