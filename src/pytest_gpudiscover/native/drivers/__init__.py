@@ -89,12 +89,17 @@ CUDA = Driver(
     order={"CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
 )
 
-# Untested so far: real Macs. It is a part of the system; its file may exist only in the loader's own cache.
+# Untested so far: real Macs. Since macOS 11 only the loader has the framework's file; its directory stays.
 METAL = Driver(
     variant="metal",
     library="Metal",
-    libraries={"darwin": ("/System/Library/Frameworks/Metal.framework/Metal",)},
-    install={"darwin": "macOS 10.15 or later has it"},
+    libraries={
+        "darwin": (
+            "/System/Library/Frameworks/Metal.framework/Metal",
+            "/System/Library/Frameworks/Metal.framework",
+        )
+    },
+    install={"darwin": "macOS 10.15 and later has it"},
 )
 
 # Untested so far: real GPUs, and everything but Linux.
