@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gpudiscover.native.drivers import DRIVERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -53,7 +55,7 @@ def test_a_driver_that_is_not_known_is_bad_usage(
 ) -> None:
     done = run_program(*ARGUMENTS, "1", **variables)
     assert done.returncode == 2
-    assert f"expected GPUDISCOVER_DRIVER to be one of: cuda, vulkan; {came}\n" in done.stderr
+    assert f"expected GPUDISCOVER_DRIVER to be one of: {', '.join(DRIVERS)}; {came}\n" in done.stderr
 
 
 def test_a_taken_port_is_said_to_be_in_use(run_program: Run) -> None:
@@ -64,7 +66,9 @@ def test_a_taken_port_is_said_to_be_in_use(run_program: Run) -> None:
     assert done.stderr == f"native runner: cannot listen on 127.0.0.1:{port}: address already in use\n"
 
 
-@pytest.mark.parametrize(("driver", "library"), [("vulkan", "stand_in"), ("cuda", "cuda")])
+@pytest.mark.parametrize(
+    ("driver", "library"), [("vulkan", "stand_in"), ("cuda", "cuda"), ("level_zero", "level_zero")]
+)
 def test_the_program_imports_nothing_heavy_and_not_the_engine(
     start: Start, driver: str, library: str, request: pytest.FixtureRequest
 ) -> None:
