@@ -120,7 +120,17 @@ def test_a_mask_that_names_what_is_not_there_is_an_error_that_names_the_mask(
 
 @pytest.mark.parametrize(
     ("mask", "numbers"),
-    [(None, None), ("2,0", [0, 2]), ("0,0", [0]), ("x,1", [1]), (" 1", [1]), ("-1", []), ("9" * 5000, [])],
+    [
+        (None, None),
+        ("", None),
+        ("default", None),
+        ("2,0", [0, 2]),
+        ("0,0", [0]),
+        ("x,1", [1]),
+        (" 1", [1]),
+        ("-1", []),
+        ("9" * 5000, []),
+    ],
 )
 def test_a_mask_is_read_as_the_driver_lists_what_it_shows(
     mask: str | None, numbers: list[int] | None

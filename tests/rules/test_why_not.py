@@ -148,7 +148,7 @@ def test_a_mask_is_the_cause_where_a_runner_looked_for_the_library_and_listed_no
 @pytest.mark.parametrize(
     "report",
     [
-        Report(probes=(asked("vulkan"), asked("rocm"))),
+        Report(probes=(asked("vulkan"), asked("rocm"), asked("level_zero"))),
         Report(probes=(asked("cuda_v13", "crashed"),), rejected=(failed("cuda_v13"),)),
         Report(probes=(replace(asked("cuda_v13"), phase=Phase.VERIFY),)),
         Report(probes=(asked("cuda_v13"),), rejected=(lost(L4),)),
