@@ -10,11 +10,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-CUDA, ROCR, HIP, VULKAN = VARIABLES = (
+CUDA, ROCR, HIP, VULKAN, LEVEL_ZERO = VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "ROCR_VISIBLE_DEVICES",
     "HIP_VISIBLE_DEVICES",
     "GGML_VK_VISIBLE_DEVICES",
+    "ZE_AFFINITY_MASK",
 )
 NOTHING = "-1"
 """A mask that hides everything from any library; an empty one is no mask to some."""
@@ -39,6 +40,8 @@ def visible(library: str, names: Sequence[str], environment: Mapping[str, str]) 
     if library == "Vulkan":
         mask = environment.get(VULKAN)
         return everything if mask is None else vulkan(mask, len(names))
+    if library == "Level Zero":
+        return level_zero(environment.get(LEVEL_ZERO, ""), len(names))
     return everything
 
 
@@ -112,6 +115,18 @@ def vulkan(mask: str, count: int) -> list[int]:
         if not token.lstrip("+").isdecimal():
             break
     return positions
+
+
+def level_zero(mask: str, count: int) -> list[int]:
+    """Indices in any notation of C, listed in the order of the raw enumeration, each once.
+
+    What is no number, or out of range, is passed over; of a tile such as 1.0 the whole device is listed. An
+    empty mask is none. Source: Intel's compute-runtime, `execution_environment.cpp`.
+    """
+    if mask in ("", "default"):
+        return list(range(count))
+    named = {_c_number(entry.split(".")[0].strip()) for entry in mask.split(",")}
+    return [position for position in range(count) if position in named]
 
 
 def _leading_number(token: str) -> int | None:

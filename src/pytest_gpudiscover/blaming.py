@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pytest_gpudiscover.masks import CUDA, HIP, ROCR, VULKAN, UserMasks
+from pytest_gpudiscover.masks import CUDA, HIP, LEVEL_ZERO, ROCR, VULKAN, UserMasks
 from pytest_gpudiscover.reports import Phase, Reason, Report
 from pytest_gpudiscover.text import printable
 
-_VARIABLES = {"CUDA": (CUDA,), "ROCm": (ROCR, HIP, CUDA), "Vulkan": (VULKAN,)}
+_VARIABLES = {
+    "CUDA": (CUDA,),
+    "ROCm": (ROCR, HIP, CUDA),
+    "Vulkan": (VULKAN,),
+    "Level Zero": (LEVEL_ZERO,),
+}
 """What can mask a library."""
-_FAMILIES = {"CUDA": ("cuda",), "ROCm": ("rocm", "hip"), "Vulkan": ("vulkan",)}
+_FAMILIES = {"CUDA": ("cuda",), "ROCm": ("rocm", "hip"), "Vulkan": ("vulkan",), "Level Zero": ("level_zero",)}
 """How the names of the variants begin that list a library; one with another name may list any."""
 _FAILED = frozenset(Reason)
 """The outcomes of probes that brought no answer."""

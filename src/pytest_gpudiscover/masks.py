@@ -21,9 +21,16 @@ CUDA = "CUDA_VISIBLE_DEVICES"
 HIP = "HIP_VISIBLE_DEVICES"
 ROCR = "ROCR_VISIBLE_DEVICES"
 VULKAN = "GGML_VK_VISIBLE_DEVICES"
+LEVEL_ZERO = "ZE_AFFINITY_MASK"
 
-VARIABLES = (CUDA, ROCR, HIP, VULKAN)
+VARIABLES = (CUDA, ROCR, HIP, VULKAN, LEVEL_ZERO)
 """Every mask that is respected."""
+
+NOTHING_OF_LEVEL_ZERO = "-1"
+"""What hides all of its devices: a number that none has. An empty mask is none."""
+
+_COUNTED = ("Vulkan", "Level Zero")
+"""Libraries whose masks take positions in the raw enumeration and know no UUIDs."""
 
 _MAX_DIGITS = 9
 """No driver counts further; Python refuses to convert numbers of more than some thousand digits."""
@@ -38,16 +45,16 @@ def mask_variable(library: str, system: str) -> str | None:
     """Name the variable that masks a library's devices; None for a library without one."""
     if library == "ROCm":
         return ROCR if system == "linux" else HIP
-    return {"CUDA": CUDA, "Vulkan": VULKAN}.get(library)
+    return {"CUDA": CUDA, "Vulkan": VULKAN, "Level Zero": LEVEL_ZERO}.get(library)
 
 
 def mask_token(device: DeviceInfo) -> str:
     """What a mask must hold to show this device.
 
-    Vulkan counts positions in its raw enumeration and knows no UUIDs; elsewhere a number is the one the
-    driver counts by, and a UUID is itself.
+    Vulkan and Level Zero count positions in their raw enumerations and know no UUIDs; elsewhere a number is
+    the one the driver counts by, and a UUID is itself.
     """
-    if device.library == "Vulkan" and device.index is not None:
+    if device.library in _COUNTED and device.index is not None:
         return str(device.index)
     return device.runner_id
 
@@ -73,7 +80,11 @@ class UserMasks:
     def read(cls, environment: Mapping[str, str], system: str) -> UserMasks:
         """Find the masks in an environment."""
         in_force = {name: environment[name] for name in VARIABLES if name in environment}
-        tokens = {"CUDA": _cuda_entries(in_force.get(CUDA)), "Vulkan": _vulkan_entries(in_force.get(VULKAN))}
+        tokens = {
+            "CUDA": _cuda_entries(in_force.get(CUDA)),
+            "Vulkan": _vulkan_entries(in_force.get(VULKAN)),
+            "Level Zero": _level_zero_entries(in_force.get(LEVEL_ZERO)),
+        }
         tokens["ROCm"], uncertain = _rocm_entries(in_force, system)
         present = {library: entries for library, entries in tokens.items() if entries is not None}
         return cls(in_force=in_force, tokens=present, system=system, uncertain=uncertain)
@@ -82,7 +93,8 @@ class UserMasks:
         """Note with every listed device the token that shows it, seen from outside the user's masks.
 
         A runner's number is a position in the user's list. `filtered_id` gets the token of a numbered device;
-        `index` gets the raw position of a Vulkan device, from the runner, else from its place in the answer.
+        `index` gets the raw position of a device of Vulkan or Level Zero, from the runner, else from its
+        place in the answer.
         """
         positions: dict[str, int] = {}
         entries: list[DeviceInfo | Rejection] = []
@@ -96,8 +108,8 @@ class UserMasks:
         return Answer(tuple(entries))
 
     def _noted(self, device: DeviceInfo, position: int) -> DeviceInfo:
-        if device.library == "Vulkan":
-            raw = self._token("Vulkan", position) if device.index is None else str(device.index)
+        if device.library in _COUNTED:
+            raw = self._token(device.library, position) if device.index is None else str(device.index)
             filtered = raw if is_number(device.id) else ""
             return _seen_from_outside(device, int(raw), filtered)
         filtered = self._token(device.library, int(device.id)) if is_number(device.id) else ""
@@ -161,7 +173,7 @@ def show_only(
     for library in hidden:
         variable = mask_variable(library, masks.system)
         if variable is not None and variable not in tokens:
-            changes[variable] = ""
+            changes[variable] = NOTHING_OF_LEVEL_ZERO if variable == LEVEL_ZERO else ""
     return changes | {variable: ",".join(entries) for variable, entries in tokens.items()}
 
 
@@ -278,3 +290,15 @@ def _vulkan_entries(value: str | None) -> tuple[str, ...] | None:
         if number.end() < len(entry):
             break
     return tuple(entries)
+
+
+def _level_zero_entries(value: str | None) -> tuple[str, ...] | None:
+    """Level Zero takes numbers in C's notations, in any order, and lists what they show in its own.
+
+    A tile (`1.0`) is taken for its device, and what is no number is passed over. Empty and `default` are no
+    mask.
+    """
+    if value is None or value in {"", "default"}:
+        return None
+    numbers = (_c_number(entry.partition(".")[0].strip()) for entry in value.split(","))
+    return tuple(map(str, sorted({number for number in numbers if number is not None})))

@@ -101,6 +101,24 @@ def test_vulkan_takes_raw_indices_in_the_order_given(mask: str, positions: list[
 
 
 @pytest.mark.parametrize(
+    ("mask", "positions"),
+    [
+        ("2,0", [0, 2]),
+        ("1,1", [1]),
+        ("7,0x1", [1]),
+        (" 2 ", [2]),
+        ("1.0,1.1", [1]),
+        ("x,,1", [1]),
+        ("-1", []),
+        ("", [0, 1, 2]),
+        ("default", [0, 1, 2]),
+    ],
+)
+def test_level_zero_takes_raw_indices_and_lists_in_its_own_order(mask: str, positions: list[int]) -> None:
+    assert masks.visible("Level Zero", NAMES, {"ZE_AFFINITY_MASK": mask}) == positions
+
+
+@pytest.mark.parametrize(
     ("environment", "positions"),
     [
         ({}, [0, 1, 2]),

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.leasing.reach import everything_listed, within_reach
-from pytest_gpudiscover.masks import CUDA, HIP, ROCR, VULKAN
+from pytest_gpudiscover.masks import CUDA, HIP, LEVEL_ZERO, ROCR, VULKAN
 from pytest_gpudiscover.reports import Phase, Reason, Rejection, Report
 
 CUDA_CARD = DeviceInfo(library="CUDA", id="GPU-a")
@@ -21,7 +21,7 @@ def test_what_no_mask_hides_or_vulkans_own_mask_shows_is_within_reach(masks: dic
     assert within_reach(report) == report
 
 
-@pytest.mark.parametrize("masks", [{CUDA: "0"}, {ROCR: "GPU-b"}, {HIP: "1"}])
+@pytest.mark.parametrize("masks", [{CUDA: "0"}, {ROCR: "GPU-b"}, {HIP: "1"}, {LEVEL_ZERO: "1"}])
 def test_a_vulkan_device_that_may_be_a_hidden_card_is_outside(masks: dict[str, str]) -> None:
     before = Rejection.of(replace(CUDA_CARD, id="GPU-c"), Phase.VERIFY, Reason.CRASHED, "it died")
     report = within_reach(Report(devices=(CUDA_CARD, VULKAN_CARD), rejected=(before,), masks=masks))

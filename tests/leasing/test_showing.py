@@ -134,9 +134,18 @@ def test_pytorch_counts_the_devices_that_are_shown() -> None:
 
 
 def test_pytorch_counts_all_devices_of_a_library_without_masks() -> None:
-    first, second = (DeviceInfo(library="Level Zero", id=name) for name in "ab")
-    assert torch_names([second], [first, CUDA_CARD, second]) == ("xpu:1",)
-    assert torch_names([second]) == ("xpu:0",)
+    first, second = (DeviceInfo(library="MUSA", id=name) for name in "ab")
+    assert torch_names([second], [first, CUDA_CARD, second]) == ("musa:1",)
+    assert torch_names([second]) == ("musa:0",)
+
+
+def test_level_zero_is_shown_and_hidden_by_numbers_on_every_system() -> None:
+    first, second = (DeviceInfo(library="Level Zero", id=f"uuid-{n}", index=n) for n in range(2))
+    assert torch_names([second], [first, second]) == ("xpu:0",)
+    for system in ("linux", "win32"):
+        masks = UserMasks.read({}, system)
+        assert lease_env([second], [first, second], masks) == {"ZE_AFFINITY_MASK": "1"}
+        assert lease_env([CUDA_CARD], [first, CUDA_CARD], masks) == {CUDA: "GPU-a", "ZE_AFFINITY_MASK": "-1"}
 
 
 def test_pytorch_is_asked_for_an_unknown_library_by_its_name() -> None:

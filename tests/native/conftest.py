@@ -25,7 +25,10 @@ from pytest_gpudiscover.surroundings import Surroundings
 NATIVE = Path(__file__).parents[2] / "src" / "pytest_gpudiscover" / "native"
 PATIENCE = 60
 """Seconds after which something that should have happened will not."""
-READ = ("CUDA_", "GGML", "GPUDISCOVER", "HIP_", "HSA_", "LD_LIBRARY_PATH", "ROCR_", "STAND_IN", "VK_")
+READ = (
+    *("CUDA_", "GGML", "GPUDISCOVER", "HIP_", "HSA_", "LD_LIBRARY_PATH", "ROCR_", "STAND_IN", "VK_"),
+    *("ZE_", "ZES_"),
+)
 """Beginnings of the variables that the runner or a driver under it reads."""
 
 
@@ -211,6 +214,12 @@ def nvml(build: Build) -> str:
 def hip(build: Build) -> str:
     """A directory with a libamdhip64.so.6 that has two cards; see stand_in_hip.c."""
     return build("stand_in_hip.c", "libamdhip64.so.6")
+
+
+@pytest.fixture(scope="session")
+def level_zero(build: Build) -> str:
+    """A directory with a libze_loader.so.1 that has two cards; see stand_in_level_zero.c."""
+    return build("stand_in_level_zero.c", "libze_loader.so.1")
 
 
 @pytest.fixture

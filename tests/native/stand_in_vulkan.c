@@ -5,6 +5,7 @@
  *   STAND_IN_SABOTAGE "fill": the last word is filled with something else; "copy": nothing is copied
  *   STAND_IN_VENDOR   vendor, driver id and driver version as three numbers, for every device
  *   STAND_IN_BARE     set: no extensions, no UUID
+ *   STAND_IN_PORTABLE set: the driver is a portability driver, which is hidden from who does not ask for such
  *   STAND_IN_CALLS    a file, see stand_in.h
  *
  * Memory type 0 can do everything and holds no buffers. Heap 0 is the device's own, 8 GiB, of which 6 GiB are granted and 1 GiB is used; heap 1 is the system's,
@@ -35,13 +36,16 @@ static int command_count, submitted;
 
 VkResult vkEnumerateInstanceExtensionProperties(const char *layer, uint32_t *count, VkExtensionProperties *all) {
     CALLED();
-    *count = 0;
+    *count = *setting("STAND_IN_PORTABLE") ? 1 : 0;
+    if (all && *count) strcpy(all[0].extensionName, "VK_KHR_portability_enumeration");
     return VK_SUCCESS;
 }
 
 VkResult vkCreateInstance(const VkInstanceCreateInfo *info, const VkAllocationCallbacks *a, VkInstance *instance) {
     CALLED();
     if (info->pApplicationInfo->apiVersion != VK_API_VERSION_1_1) return VK_ERROR_INCOMPATIBLE_DRIVER;
+    if (*setting("STAND_IN_PORTABLE") && (info->enabledExtensionCount != 1 || info->flags != 1))
+        return VK_ERROR_INCOMPATIBLE_DRIVER;
     puts("a driver that is fond of standard output");
     fputs("and of standard error\n", stderr);
     NEW(VkInstance, instance);
@@ -66,7 +70,8 @@ VkResult vkEnumeratePhysicalDevices(VkInstance instance, uint32_t *count, VkPhys
 VkResult vkEnumerateDeviceExtensionProperties(VkPhysicalDevice device, const char *layer, uint32_t *count,
                                               VkExtensionProperties *all) {
     CALLED();
-    *count = *setting("STAND_IN_BARE") ? 0 : 2;
+    *count = *setting("STAND_IN_BARE") ? 0 : *setting("STAND_IN_PORTABLE") ? 3 : 2;
+    if (all && *count == 3) strcpy(all[2].extensionName, "VK_KHR_portability_subset");
     if (all && *count) {
         strcpy(all[0].extensionName, "VK_EXT_pci_bus_info");
         strcpy(all[1].extensionName, "VK_EXT_memory_budget");
@@ -93,8 +98,12 @@ void vkGetPhysicalDeviceProperties2(VkPhysicalDevice device, VkPhysicalDevicePro
             VkPhysicalDeviceIDProperties *id = (void *)link;
             for (int byte = 0; byte < VK_UUID_SIZE; byte++) id->deviceUUID[byte] = 0x10 * index_of(device) + byte;
         }
-        if (link->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES)
-            ((VkPhysicalDeviceDriverProperties *)link)->driverID = driver;
+        if (link->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES && !*setting("STAND_IN_BARE")) {
+            VkPhysicalDeviceDriverProperties *properties = (void *)link;
+            properties->driverID = driver;
+            strcpy(properties->driverName, "stand-in");
+            strcpy(properties->driverInfo, "Mesa 24.3.1");
+        }
         if (link->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PCI_BUS_INFO_PROPERTIES_EXT) {
             VkPhysicalDevicePCIBusInfoPropertiesEXT *pci = (void *)link;
             pci->pciDomain = 1;
@@ -136,6 +145,7 @@ VkResult vkCreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *inf
                         VkDevice *device) {
     CALLED();
     if (info->pQueueCreateInfos->queueFamilyIndex != 1) return VK_ERROR_INITIALIZATION_FAILED;
+    if (*setting("STAND_IN_PORTABLE") && info->enabledExtensionCount != 1) return VK_ERROR_EXTENSION_NOT_PRESENT;
     NEW(VkDevice, device);
     return VK_SUCCESS;
 }

@@ -66,7 +66,10 @@ def test_a_taken_port_is_said_to_be_in_use(run_program: Run) -> None:
     assert done.stderr == f"native runner: cannot listen on 127.0.0.1:{port}: address already in use\n"
 
 
-@pytest.mark.parametrize(("driver", "library"), [("vulkan", "stand_in"), ("cuda", "cuda"), ("rocm", "hip")])
+@pytest.mark.parametrize(
+    ("driver", "library"),
+    [("vulkan", "stand_in"), ("cuda", "cuda"), ("rocm", "hip"), ("level_zero", "level_zero")],
+)
 def test_the_program_imports_nothing_heavy_and_not_the_engine(
     start: Start, driver: str, library: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

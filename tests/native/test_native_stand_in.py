@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.native.conftest import Start
 
 GIB = 1024**3
+ON_A_MAC = """
+import json, sys, types
+from pytest_gpudiscover.native.drivers import vulkan
+
+vulkan.sys = types.SimpleNamespace(platform="darwin", stderr=sys.stderr)
+entries = vulkan.list_devices(environment={}, deep=True)
+json.dump([entry.to_wire() for entry in entries], sys.stdout)
+"""
 
 
 def asked(start: Start, stand_in: str, devices: str, **variables: str) -> list[dict[str, Any]]:
@@ -177,6 +186,31 @@ def test_what_a_driver_prints_never_reaches_the_answer(start: Start, stand_in: s
     assert code == 130
     assert stdout == "a driver that is fond of standard output\n"
     assert "and of standard error\n" in stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "driver"), [({}, "stand-in Mesa 24.3.1"), ({"STAND_IN_BARE": "1"}, "unknown")]
+)
+def test_what_drives_a_device_is_written_before_it_is_put_to_work(
+    start: Start, stand_in: str, variables: dict[str, str], driver: str
+) -> None:
+    runner = start(LD_LIBRARY_PATH=stand_in, STAND_IN_DEVICES="discrete", **variables)
+    assert len(runner.devices()) == 1
+    assert f"Vulkan0 is Stand-in discrete, driver {driver}\n" in runner.end()[2]
+
+
+def test_on_macos_a_portability_driver_is_asked_for_put_to_work_and_marked(
+    clean_environment: dict[str, str], stand_in: str
+) -> None:
+    machine = {"LD_LIBRARY_PATH": stand_in, "STAND_IN_DEVICES": "integrated", "STAND_IN_PORTABLE": "1"}
+    machine["PYTHONPATH"] = str(Path(__file__).parents[2] / "src")
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_MAC], env=clean_environment | machine, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (device,) = json.loads(done.stdout.splitlines()[-1])
+    assert "unusable" not in device
+    assert "stand-in Mesa 24.3.1, which does not have all of Vulkan (a portability driver)\n" in done.stderr
 
 
 def test_later_requests_get_the_first_answer(start: Start, stand_in: str, tmp_path: Path) -> None:

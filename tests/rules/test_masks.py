@@ -12,6 +12,8 @@ from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.masks import (
     CUDA,
     HIP,
+    LEVEL_ZERO,
+    NOTHING_OF_LEVEL_ZERO,
     ROCR,
     VARIABLES,
     VULKAN,
@@ -53,7 +55,7 @@ def tokens(library: str, environment: dict[str, str], system: str = "linux") -> 
         ("Vulkan", "linux", "GGML_VK_VISIBLE_DEVICES"),
         ("Vulkan", "win32", "GGML_VK_VISIBLE_DEVICES"),
         ("Metal", "darwin", None),
-        ("Level Zero", "linux", None),
+        ("Level Zero", "linux", "ZE_AFFINITY_MASK"),
         ("", "linux", None),
     ],
 )
@@ -162,6 +164,44 @@ def test_without_a_mask_of_the_user_nothing_is_composed() -> None:
 )
 def test_vulkans_mask_holds_raw_positions(value: str, expected: tuple[str, ...]) -> None:
     assert tokens("Vulkan", {VULKAN: value}) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1", ("1",)),
+        ("3,0", ("0", "3")),
+        ("10,9", ("9", "10")),
+        ("2,2", ("2",)),
+        ("1.0,1.1,0", ("0", "1")),
+        (" 1 , 0x2", ("1", "2")),
+        ("x,1,,GPU-a", ("1",)),
+        ("-1", ()),
+        (" ", ()),
+        ("", None),
+        ("default", None),
+    ],
+)
+def test_level_zeros_mask_is_a_set_of_numbers_and_an_empty_one_is_none(
+    value: str, expected: tuple[str, ...] | None
+) -> None:
+    assert tokens("Level Zero", {LEVEL_ZERO: value}) == expected
+
+
+def test_level_zero_is_masked_by_its_raw_position_behind_the_users_mask() -> None:
+    listed = [device("Level Zero", "uuid-b"), device("Level Zero", "1")]
+    first, second = translated({LEVEL_ZERO: "4,2"}, *listed)
+    assert [(d.index, d.filtered_id) for d in (first, second)] == [(2, ""), (4, "4")]
+    assert show_only([second, first], NO_MASKS) == {LEVEL_ZERO: "4,2"}
+    (known,) = translated({LEVEL_ZERO: "4,2"}, device("Level Zero", "uuid-b", index=7))
+    assert mask_token(known) == "7"
+
+
+def test_level_zero_is_hidden_by_a_number_that_no_device_has() -> None:
+    card = device("CUDA", "GPU-a")
+    hidden = show_only([card], NO_MASKS, ["Level Zero"])
+    assert hidden == {CUDA: "GPU-a", LEVEL_ZERO: NOTHING_OF_LEVEL_ZERO}
+    assert tokens("Level Zero", {LEVEL_ZERO: NOTHING_OF_LEVEL_ZERO}) == ()
 
 
 def test_a_runners_number_is_a_position_in_the_users_list() -> None:
@@ -286,7 +326,7 @@ odd_masks = st.dictionaries(
 listed = st.lists(
     st.builds(
         device,
-        library=st.sampled_from(["CUDA", "ROCm", "Vulkan", "Metal", ""]),
+        library=st.sampled_from(["CUDA", "ROCm", "Vulkan", "Level Zero", "Metal", ""]),
         device_id=st.sampled_from(["0", "1", "12", "9" * 128, "GPU-a", "\u0663"]),
         index=st.none() | st.integers(0, 2**31 - 1),
     ),
@@ -297,6 +337,7 @@ listed = st.lists(
 @given(odd_masks, listed, st.sampled_from(SYSTEMS))
 @example({HIP: "9" * 5000}, [device("ROCm", "0")], "linux")
 @example({VULKAN: "9" * 5000}, [device("Vulkan", "0")], "linux")
+@example({LEVEL_ZERO: "9" * 5000}, [device("Level Zero", "0")], "linux")
 def test_odd_masks_never_raise_and_never_hide_what_a_probe_shows(
     environment: dict[str, str], devices: list[DeviceInfo], system: str
 ) -> None:
@@ -415,6 +456,7 @@ def test_an_answer_that_was_refused_as_a_whole_is_translated_and_what_follows_ke
     assert [d.index for d in translated({}, whole, device("Vulkan", "uuid"))] == [1]
 
 
-def test_only_vulkan_is_masked_by_a_position_and_only_by_one_that_is_known() -> None:
+def test_only_vulkan_and_level_zero_are_masked_by_a_position_and_only_by_one_that_is_known() -> None:
     assert mask_token(device("CUDA", "GPU-a", index=4)) == "GPU-a"
     assert mask_token(device("Vulkan", "2")) == "2"
+    assert mask_token(device("Level Zero", "uuid", index=4)) == "4"

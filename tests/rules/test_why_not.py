@@ -148,7 +148,7 @@ def test_a_mask_is_the_cause_where_a_runner_looked_for_the_library_and_listed_no
 @pytest.mark.parametrize(
     "report",
     [
-        Report(probes=(asked("vulkan"), asked("rocm"))),
+        Report(probes=(asked("vulkan"), asked("rocm"), asked("level_zero"))),
         Report(probes=(asked("cuda_v13", "crashed"),), rejected=(failed("cuda_v13"),)),
         Report(probes=(replace(asked("cuda_v13"), phase=Phase.VERIFY),)),
         Report(probes=(asked("cuda_v13"),), rejected=(lost(L4),)),
@@ -164,6 +164,20 @@ def test_a_mask_that_hides_a_whole_library_is_only_named_where_something_else_ex
     said = explained("2xCUDA", replace(report, masks=MASKS))
     assert COLLAPSED not in said
     assert said[2] == SET
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        ("-1", "ZE_AFFINITY_MASK=-1 is the cause: every Level Zero device is hidden"),
+        ("1", "ZE_AFFINITY_MASK=1 is set: devices hidden that way are not seen"),
+    ],
+)
+def test_level_zeros_mask_is_the_cause_where_its_variant_listed_nothing(mask: str, said: str) -> None:
+    report = Report(masks={"ZE_AFFINITY_MASK": mask}, probes=(asked("vulkan"), asked("level_zero")))
+    assert explained("Level Zero", report)[2] == said
+    not_looked_for = replace(report, probes=(asked("vulkan"),))
+    assert not any("the cause" in part for part in explained("Level Zero", not_looked_for))
 
 
 def test_a_mask_of_a_library_that_was_not_asked_for_is_not_named() -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_gpudiscover.devices import DeviceInfo
-from pytest_gpudiscover.masks import CUDA, HIP, ROCR, VULKAN
+from pytest_gpudiscover.masks import CUDA, HIP, LEVEL_ZERO, ROCR, VULKAN
 from pytest_gpudiscover.reports import Phase, Reason, Rejection, Report
 from pytest_gpudiscover.text import printable
 
 _BLIND = "Vulkan"
-"""Reads none of the masks of CUDA and ROCm, and lists their cards."""
+"""Reads none of the masks of CUDA, ROCm and Level Zero, and lists their cards."""
 _EMPTY = '""'
 """How a mask without anything in it is written, as in a shell."""
 
@@ -21,13 +21,14 @@ _EMPTY = '""'
 def within_reach(report: Report) -> Report:
     """Leave out the devices that may lie outside the masks that the run was given.
 
-    A card that CUDA's or ROCm's mask hides is listed through Vulkan, and is no duplicate there. Where such a
-    mask is set, and none for Vulkan, nobody can tell whether a Vulkan device is that card.
+    A card that the mask of CUDA, ROCm or Level Zero hides is listed through Vulkan, and is no duplicate
+    there. Where such a mask is set, and none for Vulkan, nobody can tell whether a Vulkan device is that
+    card.
 
     Returns:
         the report, in which such devices are rejected.
     """
-    given = [name for name in (CUDA, ROCR, HIP) if name in report.masks]
+    given = [name for name in (CUDA, ROCR, HIP, LEVEL_ZERO) if name in report.masks]
     if not given or VULKAN in report.masks:
         return report
     masks = " and ".join(f"{name}={printable(report.masks[name]) or _EMPTY}" for name in given)

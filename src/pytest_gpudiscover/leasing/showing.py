@@ -9,7 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pytest_gpudiscover.devices import DeviceInfo
-from pytest_gpudiscover.masks import CUDA, HIP, ROCR, UserMasks, mask_token, mask_variable
+from pytest_gpudiscover.masks import (
+    CUDA,
+    HIP,
+    LEVEL_ZERO,
+    NOTHING_OF_LEVEL_ZERO,
+    ROCR,
+    UserMasks,
+    mask_token,
+    mask_variable,
+)
 
 _FRAMEWORK = {"CUDA": "cuda", "ROCm": "cuda", "Vulkan": "vulkan", "Level Zero": "xpu"}
 """By library, what PyTorch calls its devices; its builds for ROCm say `cuda` as well."""
@@ -50,6 +59,8 @@ def _shown(devices: Sequence[DeviceInfo], system: str) -> dict[str, str]:
 
 
 def _nothing(variable: str, system: str) -> str:
+    if variable == LEVEL_ZERO:
+        return NOTHING_OF_LEVEL_ZERO
     # HIP takes an empty mask for none at all, and so does Windows for every variable.
     return "-1" if variable == HIP or system == "win32" else ""
 

@@ -16,15 +16,16 @@ from pytest_gpudiscover.strategies.values import UUIDS
 Masks = dict[str, str]
 """Environment variables."""
 
-MASKED = ("CUDA", "ROCm", "Vulkan")
+MASKED = ("CUDA", "ROCm", "Vulkan", "Level Zero")
 """The libraries that have masks."""
 
 _VARIABLES = {
     "CUDA": ("CUDA_VISIBLE_DEVICES",),
     "ROCm": ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
     "Vulkan": ("GGML_VK_VISIBLE_DEVICES",),
+    "Level Zero": ("ZE_AFFINITY_MASK",),
 }
-_BY_NUMBER = _VARIABLES["Vulkan"]
+_BY_NUMBER = (*_VARIABLES["Vulkan"], *_VARIABLES["Level Zero"])
 _GARBAGE = (
     *("-1", "", " ", "x", "NoDevFiles", "GPU-", "MIG-", "0x1", "01", "1.0", "0;1"),
     *("99", "GPU-ffffffff-ffff-ffff-ffff-ffffffffffff"),  # of no machine that is drawn

@@ -120,6 +120,31 @@ ROCM = Driver(
     traces={"linux": ("/sys/class/kfd/kfd/topology/nodes",)},
 )
 
+# Untested so far: real Macs. Since macOS 11 only the loader has the framework's file; its directory stays.
+METAL = Driver(
+    variant="metal",
+    library="Metal",
+    libraries={
+        "darwin": (
+            "/System/Library/Frameworks/Metal.framework/Metal",
+            "/System/Library/Frameworks/Metal.framework",
+        )
+    },
+    install={"darwin": "macOS 10.15 and later has it"},
+)
+
+# Untested so far: real GPUs, and everything but Linux.
+LEVEL_ZERO = Driver(
+    variant="level_zero",
+    library="Level Zero",
+    libraries={"linux": ("libze_loader.so.1",), "win32": ("ze_loader.dll",)},
+    install={
+        "linux": "if there is an Intel GPU, install the loader and Intel's driver (Debian and Ubuntu: libze1"
+        " and libze-intel-gpu1)",
+        "win32": "if there is an Intel GPU, install Intel's driver, which brings it",
+    },
+)
+
 # Untested so far: everything but Linux. Homebrew's directories are no places the macOS loader looks at.
 VULKAN = Driver(
     variant="vulkan",
@@ -143,5 +168,5 @@ VULKAN = Driver(
     },
 )
 
-DRIVERS: Mapping[str, Driver] = {driver.variant: driver for driver in (CUDA, ROCM, VULKAN)}
+DRIVERS: Mapping[str, Driver] = {driver.variant: driver for driver in (CUDA, ROCM, METAL, LEVEL_ZERO, VULKAN)}
 """Every driver that can be asked, by variant, in the order they are asked."""

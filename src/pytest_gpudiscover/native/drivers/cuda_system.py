@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 
+from pytest_gpudiscover.native.drivers.permission import refused
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_READ_WRITE = os.R_OK | os.W_OK
+_ROOTS = "ask for permission for everybody (mode 0666), which is the driver's own setting"
 _LEFT_BY_CONTAINERS = (".dockerenv", "run/.containerenv", "run/secrets/kubernetes.io")
 """Files that Docker, Podman and Kubernetes put into containers."""
 _GROUPS_OF_CONTAINERS = ("docker", "kubepods", "containerd", "libpod", "lxc")
@@ -28,11 +30,8 @@ def problem_with_nodes(root: str, may: Callable[[str, int], bool] = os.access) -
     control = f"{directory}/nvidiactl"
     if not os.path.exists(control):  # noqa: PTH110
         return f"there is no {control}: {_START if is_container(root) else _LOAD}"
-    paths = [f"{directory}/{name}" for name in sorted(os.listdir(directory)) if is_node(name)]  # noqa: PTH208
-    if forbidden := [path for path in paths if not may(path, _READ_WRITE)]:
-        group = os.stat(forbidden[0]).st_gid  # noqa: PTH116
-        return f"no permission to open {', '.join(forbidden)}: {remedy(group)}"
-    return ""
+    nodes = [f"{directory}/{name}" for name in sorted(os.listdir(directory)) if is_node(name)]  # noqa: PTH208
+    return refused(nodes, where_only_root_may=_ROOTS, may=may)
 
 
 _START = (
@@ -73,16 +72,3 @@ def _text(root: str, path: str) -> str:
 def is_node(name: str) -> bool:
     """Whether a name in `/dev` is of a node that CUDA opens: `nvidiactl`, `nvidia-uvm`, `nvidia0`."""
     return name in {"nvidiactl", "nvidia-uvm"} or (name.startswith("nvidia") and name[6:].isdigit())
-
-
-def remedy(number: int) -> str:
-    """Say how to get permission for nodes of a group, which is given by its number."""
-    import grp  # only Unix has it, and only there are nodes
-
-    if number == 0:
-        return "ask for permission for everybody (mode 0666), which is the driver's own setting"
-    try:
-        group = grp.getgrgid(number).gr_name
-    except KeyError:
-        group = str(number)
-    return f"join the group '{group}' (usermod -aG {group} yourself, then log in again)"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from pytest_gpudiscover.native.drivers.permission import refused
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ _PCI_DEVICES = "/sys/bus/pci/devices"
 _AMD = "0x1002"
 _GPU_CLASSES = ("0x03", "0x12")
 """Beginnings of the PCI classes of GPUs: displays, and processing accelerators without one."""
-_READ_WRITE = os.R_OK | os.W_OK
+_ROOTS = "only root may; install AMD's udev rules, which give them to the group 'render'"
 
 
 def obstacle(root: str, render_minor: int, may: Callable[[str, int], bool] = os.access) -> str:
@@ -33,26 +35,7 @@ def obstacle(root: str, render_minor: int, may: Callable[[str, int], bool] = os.
     present = [node for node in nodes if os.path.exists(root + node)]  # noqa: PTH110 - a probe does without pathlib
     if missing := [node for node in nodes if node not in present]:
         return f"there is no {' and no '.join(missing)}: in a container, {CONTAINER}"
-    if forbidden := [node for node in nodes if not may(root + node, _READ_WRITE)]:
-        group = os.stat(root + forbidden[0]).st_gid  # noqa: PTH116
-        return f"no permission to open {' and '.join(forbidden)}: {remedy(group)}"
-    return ""
-
-
-def remedy(number: int) -> str:
-    """Say how to get permission for nodes of a group, which is given by its number."""
-    import grp  # only Unix has it, and only there are nodes
-
-    if number == 0:
-        return "only root may; install AMD's udev rules, which give them to the group 'render'"
-    try:
-        group = grp.getgrgid(number).gr_name
-    except KeyError:
-        return f"start the container with --group-add {number}, the number of a group that it does not know"
-    return (
-        f"join the group '{group}' (usermod -aG {group} yourself, then log in again; for a container,"
-        f" --group-add {number})"
-    )
+    return refused(nodes, root=root, where_only_root_may=_ROOTS, may=may)
 
 
 def why_none(root: str, withheld: int) -> str:

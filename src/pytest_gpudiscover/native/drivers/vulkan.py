@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MASK = "GGML_VK_VISIBLE_DEVICES"
 
 _PORTABILITY_ENUMERATION = b"VK_KHR_portability_enumeration"
+_PORTABILITY_SUBSET = b"VK_KHR_portability_subset"
 _PCI_BUS_INFO = b"VK_EXT_pci_bus_info"
 _MEMORY_BUDGET = b"VK_EXT_memory_budget"
 _NVIDIA = 0x10DE
@@ -52,10 +53,13 @@ def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
                 " check that the kernel's driver is loaded and belongs to the Vulkan driver"
             ) from None
         devices = [PhysicalDevice(vulkan, physical[index], index) for index in visible(mask, len(physical))]
-        return [
-            device.entry(f"Vulkan{position}", device.fault(named=mask is not None, deep=deep))
-            for position, device in enumerate(devices)
-        ]
+        entries = []
+        for position, device in enumerate(devices):
+            name = f"Vulkan{position}"
+            # Before anything can crash: what a runner wrote last is shown where it died.
+            sys.stderr.write(f"{name} is {device.in_words()}\n")
+            entries.append(device.entry(name, device.fault(named=mask is not None, deep=deep)))
+        return entries
 
 
 @contextmanager
@@ -129,6 +133,14 @@ class PhysicalDevice:
         self._driver = vk.VkPhysicalDeviceDriverProperties()
         self._pci = vk.VkPhysicalDevicePCIBusInfoPropertiesEXT()
         self._properties = self._read_properties()
+
+    def in_words(self) -> str:
+        """Say which device it is, and which driver drives it: several may drive one card."""
+        names = (self._properties.deviceName, self._driver.driverName, self._driver.driverInfo)
+        device, driver, info = (name.decode(errors="replace") for name in names)
+        said = f"{device}, driver {f'{driver} {info}'.strip() or 'unknown'}"
+        layered = _PORTABILITY_SUBSET in self._extensions
+        return f"{said}, which does not have all of Vulkan (a portability driver)" if layered else said
 
     def entry(self, name: str, unusable: Unusable | None) -> Entry:
         """What the answer says of it."""
