@@ -126,6 +126,7 @@ def test_a_mask_that_names_what_is_not_there_is_an_error_that_names_the_mask(
         ("2,0", [0, 2]),
         ("0,0", [0]),
         ("x,1", [1]),
+        ("0x1,010", [1, 8]),
         (" 1", [1]),
         ("-1", []),
         ("9" * 5000, []),

@@ -70,9 +70,19 @@ def shown(mask: str | None) -> list[int] | None:
     """
     if mask is None or mask in {"", "default"}:
         return None
-    devices = (entry.partition(".")[0].strip() for entry in mask.split(","))
-    # Nine digits are more than any machine has, and few enough to be read.
-    return sorted({int(one) for one in devices if one.isascii() and one.isdigit() and len(one) <= 9})
+    devices = (_number(entry.partition(".")[0].strip()) for entry in mask.split(","))
+    return sorted({device for device in devices if device is not None})
+
+
+def _number(text: str) -> int | None:
+    """A number in C's notations: 10, 0xa, 012. Nine digits are more than any machine has."""
+    if not text.isascii() or len(text) > 9:
+        return None
+    try:
+        number = int(text, 8 if text.startswith("0") and text.isdigit() else 0)
+    except ValueError:
+        return None
+    return number if number >= 0 else None
 
 
 class Device:

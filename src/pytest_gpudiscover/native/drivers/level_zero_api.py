@@ -252,7 +252,7 @@ class LevelZero:
             """Every function of `SIGNATURES` and `OPTIONAL`."""
 
 
-def _prepared(library: ctypes.CDLL, name: str, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+def _prepared(library: ctypes.CDLL, name: str, arguments: tuple[Any, ...]) -> Any:
     def check(result: int, _function: object, _arguments: object) -> int:
         if result:
             raise LevelZeroError(name, result)
@@ -262,7 +262,7 @@ def _prepared(library: ctypes.CDLL, name: str, arguments: tuple[Any, ...]) -> Ca
     function.restype = c_uint32
     function.argtypes = arguments
     function.errcheck = check
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _lacking(name: str) -> Callable[..., Any]:
