@@ -45,7 +45,7 @@ def _files(tree: Tree, environment: Mapping[str, str], name: str) -> Iterator[Li
     for directory, named_by_user in _directories(tree, environment, name):
         path = f"{directory.rstrip('/')}/{name}"
         target = tree.followed(path)
-        real = str(tree.below(path).resolve())
+        real = tree.real(target)
         if real in seen or not tree.has(target) or tree.data(target, 5) == _OTHER_CLASS:
             continue
         seen.add(real)

@@ -73,6 +73,10 @@ class Tree:
             path = os.path.normpath(Path(path).parent / target)
         return path
 
+    def real(self, path: str) -> str:
+        """What tells a file from every other, by whatever path it is reached; a loop of links is itself."""
+        return os.path.realpath(self.below(path))
+
     def matching(self, directory: str, pattern: str) -> Iterator[str]:
         """The paths below a directory that fit a pattern, sorted."""
         yield from (self.inside(path) for path in sorted(self.below(directory).glob(pattern)))

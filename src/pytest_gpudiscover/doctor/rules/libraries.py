@@ -16,7 +16,9 @@ _finding = partial(Finding, topic=Topic.LIBRARIES)
 
 _OF_KERNEL = ("libcuda.so.1", "libnvidia-ml.so.1")
 """Must be of the version that the kernel's driver is of."""
-_STUBBED = ("libcuda.so.1", "libcuda.so", "libnvidia-ml.so.1")
+_FOR_LINKING = "libcuda.so"
+"""The name that programs are linked by; they load the library by its soname."""
+_STUBBED = ("libcuda.so.1", _FOR_LINKING, "libnvidia-ml.so.1")
 
 
 def about_libraries(machine: Machine) -> Iterator[Finding]:
@@ -29,7 +31,7 @@ def about_libraries(machine: Machine) -> Iterator[Finding]:
             yield from _differing(library, kernel.version, machine)
     for name in dict.fromkeys(library.name for library in machine.libraries):
         library = machine.library(name)
-        if library and not library.stub:
+        if library and not library.stub and name != _FOR_LINKING:
             yield _found(library)
 
 
@@ -84,8 +86,7 @@ def _stubs(machine: Machine) -> Iterator[Finding]:
     for library in machine.libraries:
         if not library.stub or library.name not in _STUBBED:
             continue
-        # Drivers are loaded by their sonames; by the other name, programs that are being linked.
-        first = machine.library(library.name) is library and library.name != "libcuda.so"
+        first = machine.library(library.name) is library and library.name != _FOR_LINKING
         came = "is a stub of CUDA's toolkit, which is there for linking and finds no GPU"
         where = "LD_LIBRARY_PATH" if library.named_by_user else "the paths of /etc/ld.so.conf.d"
         yield _finding(
