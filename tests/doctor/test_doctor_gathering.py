@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 
 from machine_trees import AMD, LIBRARIES, MachineTree, workstation
-from pytest_gpudiscover.doctor.facts import Library
+from pytest_gpudiscover.doctor.facts import Library, Ollama
+from pytest_gpudiscover.doctor.gathering import gathered
+from pytest_gpudiscover.doctor.gathering.process import limits, visitor
+from pytest_gpudiscover.errors import LibraryRootError
+from pytest_gpudiscover.installations.ollama import OllamaInstallation
+from pytest_gpudiscover.surroundings import Surroundings
 
 
 def cuda(tree: MachineTree, search_path: str = "") -> list[Library]:
@@ -55,6 +62,27 @@ def test_a_file_without_a_version_in_its_name_has_none(tree: MachineTree) -> Non
 def test_a_driver_that_is_built_in_is_not_taken_for_a_gpu(tree: MachineTree) -> None:
     tree.file("/sys/module/amdgpu/parameters/noretry")
     assert tree.gathered().modules == ()
+
+
+def test_an_ollama_whose_libraries_cannot_be_read_is_there_all_the_same(
+    tree: MachineTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: OllamaInstallation, surroundings: Surroundings) -> NoReturn:
+        raise LibraryRootError("/usr/lib/ollama", "the library root cannot be read")
+
+    tree.file("/usr/bin/ollama")
+    tree.below("/usr/bin/ollama").chmod(0o755)
+    monkeypatch.setattr(OllamaInstallation, "locate", fail)
+    ollama = tree.gathered().ollama
+    assert ollama == Ollama(
+        path="/usr/bin/ollama", problem="/usr/lib/ollama: the library root cannot be read"
+    )
+
+
+def test_this_process_can_be_asked_who_it_is_and_what_it_may_use() -> None:
+    assert visitor().name
+    assert gathered(Surroundings.current()).user == visitor().name
+    assert limits(4096).memory == 4096
 
 
 def test_a_card_of_amd_has_the_uuid_that_masks_know_it_by(tree: MachineTree) -> None:

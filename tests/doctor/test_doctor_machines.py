@@ -36,8 +36,11 @@ def test_a_healthy_workstation_has_no_problem_and_names_its_card_and_its_version
     assert cards.came.endswith("NVIDIA GeForce RTX 4090 at 0000:01:00.0, driver nvidia")
     (loaded,) = named(found, Name.DRIVER_LOADED)
     assert loaded.came.endswith("nvidia 550.54.14")
-    versions = [finding.came.partition(", version ")[2] for finding in named(found, Name.LIBRARY_FOUND)]
-    assert versions == ["550.54.14", "1.3.239", "550.54.14"]
+    assert [finding.came for finding in named(found, Name.LIBRARY_FOUND)] == [
+        f"libcuda.so.1, version 550.54.14, in {LIBRARIES}",
+        f"libvulkan.so.1, version 1.3.239, in {LIBRARIES}",
+        f"libnvidia-ml.so.1, version 550.54.14, in {LIBRARIES}",
+    ]
 
 
 def test_the_version_of_the_open_driver_is_read_too(tree: MachineTree) -> None:

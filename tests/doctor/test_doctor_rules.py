@@ -8,7 +8,7 @@ import pytest
 
 from machine_trees import bad, named
 from pytest_gpudiscover.devices import DeviceInfo
-from pytest_gpudiscover.doctor.facts import Card, Limits, Machine, Node
+from pytest_gpudiscover.doctor.facts import Card, Container, Limits, Machine, Module, Node, Ollama
 from pytest_gpudiscover.doctor.findings import Finding, Name, Severity, summary, to_json
 from pytest_gpudiscover.doctor.rules import findings
 from pytest_gpudiscover.doctor.rules.probes import QUIET, SERVED, STEPS
@@ -88,6 +88,11 @@ def test_a_mask_of_a_vendor_that_is_not_there_hides_nothing_that_matters() -> No
     assert (hidden.name, hidden.severity) == (Name.MASK_HIDES_ALL, Severity.NOTE)
 
 
+def test_a_uuid_is_not_judged_where_a_card_does_not_tell_its_own() -> None:
+    silent = replace(RADEONS, cards=(*CARDS, replace(CARDS[0], uuid="")))
+    assert bad(said(replace(silent, variables={"ROCR_VISIBLE_DEVICES": "GPU-f"}))) == []
+
+
 def test_level_zero_s_mask_is_named_and_not_judged() -> None:
     assert [finding.name for finding in masked(ZE_AFFINITY_MASK="0.1")] == [Name.MASK_SET]
 
@@ -111,6 +116,46 @@ def test_a_limit_that_drivers_run_into_is_a_warning(limits: Limits, words: str) 
     (low,) = named(said(Machine(limits=limits)), Name.LIMIT_LOW)
     assert low.severity is Severity.WARNING
     assert words in low.came
+
+
+CONTAINED = Machine(container=Container(kind="docker", evidence="/.dockerenv"))
+NVIDIAS = replace(CONTAINED, cards=(Card(pci_id="0000:01:00.0", vendor_id=0x10DE, driver="nvidia"),))
+
+
+def test_a_container_that_sees_no_bus_knows_the_host_s_gpus_by_their_driver() -> None:
+    (passed,) = named(said(replace(CONTAINED, modules=(Module(name="amdgpu"),))), Name.CONTAINER_WITHOUT_GPUS)
+    assert "docker run --device /dev/kfd --device /dev/dri" in passed.next_step
+
+
+def test_a_card_without_a_driver_is_a_matter_of_the_container_s_host() -> None:
+    (card,) = named(said(replace(CONTAINED, cards=(replace(CARDS[0], driver=""),))), Name.CARD_WITHOUT_DRIVER)
+    assert card.next_step.startswith("load the driver amdgpu on the host")
+    assert card.command == ""
+
+
+def test_a_container_with_half_of_the_nodes_is_to_be_started_anew() -> None:
+    half = replace(NVIDIAS, nodes=(Node(path="/dev/nvidiactl"), Node(path="/dev/nvidia0")))
+    (missing,) = named(said(half), Name.NODE_MISSING)
+    assert missing.came.startswith("there is no /dev/nvidia-uvm")
+    assert "docker run --gpus all" in missing.next_step
+
+
+def test_a_container_that_has_other_nodes_and_none_of_nvidia_by_its_variable_is_warned() -> None:
+    void = replace(NVIDIAS, nodes=NODES[1:], variables={"NVIDIA_VISIBLE_DEVICES": "none"})
+    (passed,) = named(said(void), Name.CONTAINER_WITHOUT_GPUS)
+    assert passed.severity is Severity.WARNING
+
+
+def test_a_group_without_a_name_gets_one_first() -> None:
+    node = Node(path="/dev/kfd", group="", gid=993, mode=0o660, openable=False)
+    (forbidden,) = named(said(Machine(nodes=(node,))), Name.NODE_FORBIDDEN)
+    assert "(root:993, mode 0660)" in forbidden.came
+    assert forbidden.command == "sudo groupadd -g 993 gpus"
+
+
+def test_an_ollama_that_cannot_be_asked_is_a_warning() -> None:
+    broken = Machine(ollama=Ollama(path="/usr/bin/ollama", problem="its libraries are gone"))
+    assert bad(said(broken)) == [Name.OLLAMA_UNUSABLE]
 
 
 def test_elsewhere_than_on_linux_only_what_is_there_is_looked_at() -> None:

@@ -14,6 +14,8 @@ from pytest_gpudiscover.reports import Report
 from pytest_gpudiscover.surroundings import Surroundings
 
 NVIDIA, AMD, INTEL, ASPEED = "0x10de", "0x1002", "0x8086", "0x1a03"
+PRODUCTS = {NVIDIA: "0x2684", AMD: "0x744c"}
+"""An RTX 4090, an RX 7900 XTX."""
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 UUID = "GPU-5d2a7c0e-93b1-4f6e-8a47-1c60e2b9d384"
 KERNEL_MODULE = (
@@ -49,14 +51,19 @@ class MachineTree:
     ) -> None:
         """Put a card into it; with a driver, which is then loaded."""
         device = f"/sys/bus/pci/devices/{pci_id}"
-        for name, value in {"class": kind, "vendor": vendor, "device": "0x2684"}.items():
+        for name, value in {
+            "class": kind,
+            "vendor": vendor,
+            "device": PRODUCTS.get(vendor, "0x0001"),
+        }.items():
             self.file(f"{device}/{name}", f"{value}\n")
         if driver:
             self.link(f"{device}/driver", f"../../../../bus/pci/drivers/{driver}")
             self.file(f"/sys/module/{driver}/initstate", "live\n")
 
     def node(self, path: str, mode: int = 0o666) -> None:
-        """Put something in the place of a device node."""
+        """Put something in the place of a device node, which is root's."""
+        self.file("/etc/passwd", f"root:x:{os.geteuid()}:0:root:/root:/bin/sh\n")
         self.file(path)
         os.chown(self.below(path), -1, self.group)
         self.below(path).chmod(mode)

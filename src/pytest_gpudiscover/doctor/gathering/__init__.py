@@ -22,9 +22,9 @@ from pytest_gpudiscover.doctor.rules.variables import EFFECTS, FILES
 from pytest_gpudiscover.masks import VARIABLES
 from pytest_gpudiscover.surroundings import Surroundings
 
-__all__ = ["Visitor", "gathered"]
+__all__ = ["VARIABLES_LOOKED_AT", "Visitor", "gathered"]
 
-_VARIABLES = (*VARIABLES, LEVEL_ZERO, PASSED, *EFFECTS)
+VARIABLES_LOOKED_AT = (*VARIABLES, LEVEL_ZERO, PASSED, *EFFECTS)
 
 
 def gathered(
@@ -53,7 +53,7 @@ def gathered(
         cards=cards(tree),
         nodes=nodes(tree, looking),
         libraries=libraries(tree, environment),
-        variables={name: environment[name] for name in _VARIABLES if name in environment},
+        variables={name: environment[name] for name in VARIABLES_LOOKED_AT if name in environment},
         absent_files=_absent_files(tree, surroundings),
         container=container(tree),
         limits=limits(memory_limit(tree)),

@@ -37,8 +37,8 @@ def about_libraries(machine: Machine) -> Iterator[Finding]:
 
 def _found(library: Library) -> Finding:
     version = f", version {library.version}" if library.version else ""
-    named = ", named by LD_LIBRARY_PATH" if library.named_by_user else ""
-    came = f"{library.name}: {library.path}{version}{named}"
+    named = " (LD_LIBRARY_PATH)" if library.named_by_user else ""
+    came = f"{library.name}{version}, in {_folder(library)}{named}"
     return _finding(name=Name.LIBRARY_FOUND, severity=Severity.OK, came=came)
 
 

@@ -15,6 +15,7 @@ _finding = partial(Finding, topic=Topic.PROBES)
 
 _DETAIL_LIMIT = 600
 _SEE_LOG = "see what the runner wrote: gpudiscover -vv"
+_WHERE_TO_BEGIN = "begin with the first problem of this list; if this is the only one, see gpudiscover -vv"
 _READ_DETAIL = "do what the runner says above"
 _FAULT_OF_RUNNER = "a fault of the runner: update it, and see its answer with gpudiscover -vv"
 
@@ -37,13 +38,16 @@ STEPS = {
 """What to do about what failed; docs/reasons.md says more."""
 
 QUIET = {
-    Reason.DRIVER_MISSING: "install it, if there is such a GPU",
+    Reason.DRIVER_MISSING: "",
     Reason.CPU: "",
     Reason.NO_MEMORY: "",
     Reason.APPEARED: "run it again",
 }
-"""Where nothing has failed, and what to do if something should be there."""
+"""Where nothing has failed, and what to do, if anything."""
 
+
+_FAILED = frozenset(Reason)
+"""The outcomes of probes that brought no answer."""
 
 SERVED = frozenset({Reason.OVERLAP, Reason.DUPLICATE})
 """The same GPU, listed once more: nothing is wrong."""
@@ -75,7 +79,8 @@ def _asked(report: Report) -> Iterator[Finding]:
     )
     if outcomes:
         came = f"asked, in {count(len(report.probes), 'probe')}: {'; '.join(outcomes)}"
-        yield _finding(name=Name.ASKED, severity=Severity.OK, came=came)
+        failed = any(probe.outcome in _FAILED for probe in report.probes)
+        yield _finding(name=Name.ASKED, severity=Severity.NOTE if failed else Severity.OK, came=came)
 
 
 def _usable(report: Report) -> Finding:
@@ -95,7 +100,7 @@ def _nothing_usable(machine: Machine, report: Report, *, simulated: bool) -> Fin
         severity=Severity.PROBLEM if expected_one else Severity.NOTE,
         came=f"no usable GPU, from {count(len(report.probes), 'probe')}",
         expected="one or more" if expected_one else "",
-        next_step="begin with the first problem" if expected_one else "",
+        next_step=_WHERE_TO_BEGIN if expected_one else "",
     )
 
 
