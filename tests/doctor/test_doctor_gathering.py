@@ -130,9 +130,16 @@ def test_a_container_is_told_by_its_files(tree: MachineTree, files: dict[str, st
             },
             2048,
         ),
+        (
+            {
+                "/proc/self/cgroup": "4:memory:/\n",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+            },
+            None,
+        ),
         ({"/proc/self/cgroup": "nonsense\n"}, None),
     ],
-    ids=["one", "none", "the one above", "version 1", "nonsense"],
+    ids=["one", "none", "the one above", "version 1", "none of version 1", "nonsense"],
 )
 def test_the_memory_of_a_control_group_is_the_least_on_the_way_up(
     tree: MachineTree, files: dict[str, str], limit: int | None

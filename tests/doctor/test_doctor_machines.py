@@ -243,6 +243,12 @@ def test_under_windows_one_node_is_all_there_is(tree: MachineTree) -> None:
     assert bad(tree.findings(USABLE)) == []
 
 
+def test_a_container_under_windows_that_was_given_no_gpu_has_no_problem(tree: MachineTree) -> None:
+    tree.file("/proc/sys/kernel/osrelease", "5.15.167.4-microsoft-standard-WSL2\n")
+    tree.file("/.dockerenv")
+    assert bad(tree.findings()) == []
+
+
 def test_a_file_that_vulkan_s_loader_is_told_to_read_has_to_be_there(tree: MachineTree) -> None:
     tree.file("/etc/vulkan/icd.d/there.json")
     found = tree.findings(VK_DRIVER_FILES="/etc/vulkan/icd.d/there.json:/gone.json")

@@ -66,4 +66,4 @@ def _absent_files(tree: Tree, surroundings: Surroundings) -> tuple[str, ...]:
     separator = ";" if surroundings.system == "win32" else ":"
     values = (surroundings.environment.get(name, "") for name in FILES)
     named = [path for value in values for path in value.split(separator) if path]
-    return tuple(path for path in named if not tree.below(path).exists())
+    return tuple(path for path in named if not tree.has(path))

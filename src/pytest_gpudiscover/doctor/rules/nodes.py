@@ -43,12 +43,12 @@ def about_nodes(machine: Machine) -> Iterator[Finding]:
 
 def _missing(machine: Machine) -> Iterator[Finding]:
     there = {node.path for node in machine.nodes}
+    # A container without any node was given no GPU, which is a finding of its own.
+    if machine.container and not there:
+        return
     if machine.wsl:
         if "/dev/dxg" not in there:
             yield _node_missing("/dev/dxg", "update Windows' driver of the GPU, and WSL (wsl --update)")
-        return
-    # A container without any node was given no GPU, which is a finding of its own.
-    if machine.container and not there:
         return
     if machine.drives(NVIDIA):
         yield from _missing_of_nvidia(machine, there)
