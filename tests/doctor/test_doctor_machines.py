@@ -88,10 +88,29 @@ def test_a_container_without_nvidia_s_runtime_is_told_to_be_started_with_gpus(tr
     tree.card(NVIDIA, driver="nvidia")
     tree.nvidia_driver()
     found = tree.findings()
-    assert bad(found) == [Name.LIBRARY_MISSING, Name.CONTAINER_WITHOUT_GPUS, Name.NO_USABLE_GPU]
+    assert bad(found) == [Name.CONTAINER_WITHOUT_GPUS, Name.NO_USABLE_GPU]
     (passed,) = named(found, Name.CONTAINER_WITHOUT_GPUS)
-    assert passed.came == "the host drives GPUs of NVIDIA, and none was passed to this container"
+    assert passed.came == "the host drives GPUs of NVIDIA; none of these was passed to us"
     assert "docker run --gpus all" in passed.next_step
+
+
+@pytest.mark.parametrize("driver", ["amdgpu", "i915"])
+def test_a_container_need_not_have_every_gpu_of_its_host(tree: MachineTree, driver: str) -> None:
+    workstation(tree)
+    tree.card(AMD if driver == "amdgpu" else INTEL, driver=driver, pci_id="0000:00:02.0")
+    tree.file("/.dockerenv")
+    found = tree.findings(USABLE)
+    assert bad(found) == []
+    assert [finding.severity for finding in named(found, Name.CONTAINER_WITHOUT_GPUS)] == [Severity.NOTE]
+
+
+def test_a_library_that_a_container_lacks_beside_its_nodes_is_a_problem(tree: MachineTree) -> None:
+    tree.card(NVIDIA, driver="nvidia")
+    tree.nvidia_nodes()
+    tree.file("/.dockerenv")
+    (cuda, _) = named(tree.findings(USABLE), Name.LIBRARY_MISSING)
+    assert cuda.severity is Severity.PROBLEM
+    assert "NVIDIA_DRIVER_CAPABILITIES" in cuda.next_step
 
 
 def test_a_container_whose_image_says_void_is_told_so(tree: MachineTree) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from machine_trees import bad, named
 from pytest_gpudiscover.devices import DeviceInfo
-from pytest_gpudiscover.doctor.facts import Card, Container, Limits, Machine, Module, Node, Ollama
+from pytest_gpudiscover.doctor.facts import AMD, Card, Container, Limits, Machine, Module, Node, Ollama
 from pytest_gpudiscover.doctor.findings import Finding, Name, Severity, summary, to_json
 from pytest_gpudiscover.doctor.rules import findings
+from pytest_gpudiscover.doctor.rules.nodes import PASSING
 from pytest_gpudiscover.doctor.rules.probes import QUIET, SERVED, STEPS
 from pytest_gpudiscover.reports import Phase, ProbeRecord, Reason, Rejection, Report
 
@@ -140,10 +141,13 @@ def test_a_container_with_half_of_the_nodes_is_to_be_started_anew() -> None:
     assert "docker run --gpus all" in missing.next_step
 
 
-def test_a_container_that_has_other_nodes_and_none_of_nvidia_by_its_variable_is_warned() -> None:
-    void = replace(NVIDIAS, nodes=NODES[1:], variables={"NVIDIA_VISIBLE_DEVICES": "none"})
-    (passed,) = named(said(void), Name.CONTAINER_WITHOUT_GPUS)
-    assert passed.severity is Severity.WARNING
+@pytest.mark.parametrize(("there", "missing"), [(NODES[1:], "/dev/kfd"), (NODES[:1], "/dev/dri/renderD128")])
+def test_a_container_for_amd_needs_the_node_of_rocm_and_the_render_node(
+    there: tuple[Node, ...], missing: str
+) -> None:
+    contained = replace(RADEONS, container=CONTAINED.container, nodes=there)
+    (node,) = named(said(contained), Name.NODE_MISSING)
+    assert (node.expected, node.next_step) == (f"the device node {missing}", PASSING[AMD])
 
 
 def test_a_group_without_a_name_gets_one_first() -> None:

@@ -255,6 +255,11 @@ class Machine:
             return any(card.served for card in self.cards_of(vendor))
         return any(module.vendor == vendor for module in self.modules)
 
+    def has_nodes_of(self, vendor: str) -> bool:
+        """Whether any node is there that leads to a vendor's cards, or may."""
+        may_lead = ("", vendor) if vendor != NVIDIA else (vendor,)
+        return any(node.vendor in may_lead for node in self.nodes)
+
     def has_gpu_of(self, vendor: str) -> bool:
         """Whether anything tells of a GPU of a vendor: a card, a driver that is loaded, or a node."""
         has_node = any(node.vendor == vendor for node in self.nodes)

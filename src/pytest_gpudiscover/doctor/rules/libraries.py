@@ -45,8 +45,9 @@ def _found(library: Library) -> Finding:
 def _missing(machine: Machine) -> Iterator[Finding]:
     names = {library.name for library in machine.libraries}
     if (machine.has_gpu_of(NVIDIA) or machine.wsl) and "libcuda.so.1" not in names:
-        # WSL does not tell whose its GPUs are.
-        severity = Severity.NOTE if machine.wsl else Severity.PROBLEM
+        # WSL does not tell whose its GPUs are, and a container need not have all those of its host.
+        certain = machine.has_nodes_of(NVIDIA) or not (machine.wsl or machine.container)
+        severity = Severity.PROBLEM if certain else Severity.NOTE
         yield _library_missing("libcuda.so.1", "CUDA", _without_cuda(machine), severity=severity)
     if machine.has_gpu_of(AMD) and not any(name.startswith("libamdhip64.so") for name in names):
         step = "install ROCm, if programs are to use it; Vulkan does without"

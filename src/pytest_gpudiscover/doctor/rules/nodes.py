@@ -43,24 +43,23 @@ def about_nodes(machine: Machine) -> Iterator[Finding]:
 
 def _missing(machine: Machine) -> Iterator[Finding]:
     there = {node.path for node in machine.nodes}
-    # A container without any node was given no GPU, which is a finding of its own.
-    if machine.container and not there:
-        return
-    if machine.wsl:
-        if "/dev/dxg" not in there:
-            yield _node_missing("/dev/dxg", "update Windows' driver of the GPU, and WSL (wsl --update)")
-        return
-    if machine.drives(NVIDIA):
+    wanting = [vendor for vendor in PASSING if _should_have_nodes(machine, vendor)]
+    if machine.wsl and not machine.container and "/dev/dxg" not in there:
+        yield _node_missing("/dev/dxg", "update Windows' driver of the GPU, and WSL (wsl --update)")
+    if NVIDIA in wanting:
         yield from _missing_of_nvidia(machine, there)
-    if machine.drives(AMD) and "/dev/kfd" not in there:
-        in_container = PASSING[AMD] if machine.container else ""
-        yield _node_missing("/dev/kfd", in_container or _NO_KFD, severity=Severity.WARNING)
-    any_render = any(path.startswith("/dev/dri/render") for path in there)
-    for vendor in (AMD, INTEL):
-        if machine.drives(vendor) and not any_render:
-            in_container = PASSING[vendor] if machine.container else ""
-            yield _node_missing("/dev/dri/renderD128", in_container or _NO_RENDER_NODE)
-            return
+    if AMD in wanting and "/dev/kfd" not in there:
+        step = PASSING[AMD] if machine.container else _NO_KFD
+        yield _node_missing("/dev/kfd", step, severity=Severity.WARNING)
+    rendering = [vendor for vendor in wanting if vendor != NVIDIA]
+    if rendering and not any(path.startswith("/dev/dri/render") for path in there):
+        step = PASSING[rendering[0]] if machine.container else _NO_RENDER_NODE
+        yield _node_missing("/dev/dri/renderD128", step)
+
+
+def _should_have_nodes(machine: Machine, vendor: str) -> bool:
+    # What a container was not given at all is a finding of its own.
+    return machine.drives(vendor) and (machine.container is None or machine.has_nodes_of(vendor))
 
 
 _NO_KFD = (
