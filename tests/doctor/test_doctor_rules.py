@@ -89,6 +89,17 @@ def test_a_mask_of_a_vendor_that_is_not_there_hides_nothing_that_matters() -> No
     assert (hidden.name, hidden.severity) == (Name.MASK_HIDES_ALL, Severity.NOTE)
 
 
+@pytest.mark.parametrize(
+    ("system", "variables"),
+    [("linux", {"HIP_VISIBLE_DEVICES": ""}), ("win32", {"ROCR_VISIBLE_DEVICES": "-1"})],
+)
+def test_a_mask_that_its_library_takes_for_none_hides_nothing(system: str, variables: dict[str, str]) -> None:
+    found = said(replace(RADEONS, system=system, variables=variables))
+    (mask,) = [finding for finding in found if finding.topic == "masks"]
+    assert (mask.name, mask.severity) == (Name.MASK_SET, Severity.NOTE)
+    assert "masks nothing here: ROCm takes it for not set" in mask.came
+
+
 def test_a_uuid_is_not_judged_where_a_card_does_not_tell_its_own() -> None:
     silent = replace(RADEONS, cards=(*CARDS, replace(CARDS[0], uuid="")))
     assert bad(said(replace(silent, variables={"ROCR_VISIBLE_DEVICES": "GPU-f"}))) == []

@@ -62,8 +62,12 @@ class _Reading:
 
 def about_masks(machine: Machine) -> Iterator[Finding]:
     """What every mask shows and hides."""
-    readings = [_reading(name, machine) for name in VARIABLES if name in machine.variables]
-    for reading in readings:
+    names = [name for name in VARIABLES if name in machine.variables]
+    for name in names:
+        reading = _reading(name, machine)
+        if reading is None:
+            yield _without_effect(name, machine)
+            continue
         yield _in_force(reading, machine) if reading.shown else _hides_all(reading, machine)
         yield from _unread(reading)
         yield from _nameless(reading)
@@ -71,14 +75,17 @@ def about_masks(machine: Machine) -> Iterator[Finding]:
     if foreign is not None:
         came = f"{LEVEL_ZERO}={printable(foreign)!r}: Level Zero shows only these (not looked at)"
         yield _finding(name=Name.MASK_SET, severity=Severity.NOTE, came=came)
-    if not readings and foreign is None:
+    if not names and foreign is None:
         came = "no mask is set: the libraries show every device"
         yield _finding(name=Name.NO_MASK, severity=Severity.OK, came=came)
 
 
-def _reading(variable: str, machine: Machine) -> _Reading:
+def _reading(variable: str, machine: Machine) -> _Reading | None:
+    """Read a mask; None: its library takes it for none, as HIP an empty one, or Windows' ROCm that of ROCr."""
     value = machine.variables[variable]
-    read = UserMasks.read({variable: value}, machine.system).tokens.get(_LIBRARIES[variable], ())
+    read = UserMasks.read({variable: value}, machine.system).tokens.get(_LIBRARIES[variable])
+    if read is None:
+        return None
     written = _written(variable, value)
     known, uuids = _devices(variable, machine)
     nameless = next((entry for entry in read if _names_nothing(entry, known, uuids)), None)
@@ -120,6 +127,12 @@ def _names_nothing(entry: str, known: int | None, uuids: Sequence[str]) -> bool:
     if not uuids or not entry.upper().startswith("GPU-"):
         return False
     return not any(uuid.startswith(entry.upper()) for uuid in uuids)
+
+
+def _without_effect(variable: str, machine: Machine) -> Finding:
+    value = printable(machine.variables[variable]) or repr("")
+    came = f"{variable}={value} masks nothing here: {_LIBRARIES[variable]} takes it for not set"
+    return _finding(name=Name.MASK_SET, severity=Severity.NOTE, came=came)
 
 
 def _in_force(reading: _Reading, machine: Machine) -> Finding:
