@@ -12,7 +12,7 @@ from functools import partial
 from pytest_gpudiscover.devices import is_number
 from pytest_gpudiscover.doctor.facts import AMD, NVIDIA, Machine
 from pytest_gpudiscover.doctor.findings import Finding, Name, Severity, Topic
-from pytest_gpudiscover.masks import CUDA, HIP, ROCR, VARIABLES, VULKAN, UserMasks
+from pytest_gpudiscover.masks import CUDA, HIP, ROCR, VULKAN, UserMasks
 from pytest_gpudiscover.text import count, printable
 
 _finding = partial(Finding, topic=Topic.MASKS)
@@ -62,7 +62,7 @@ class _Reading:
 
 def about_masks(machine: Machine) -> Iterator[Finding]:
     """What every mask shows and hides."""
-    names = [name for name in VARIABLES if name in machine.variables]
+    names = [name for name in _LIBRARIES if name in machine.variables]
     for name in names:
         reading = _reading(name, machine)
         if reading is None:
@@ -81,7 +81,7 @@ def about_masks(machine: Machine) -> Iterator[Finding]:
 
 
 def _reading(variable: str, machine: Machine) -> _Reading | None:
-    """Read a mask; None: its library takes it for none, as HIP an empty one, or Windows' ROCm that of ROCr."""
+    """Read a mask; None: its library takes it for none, as HIP an empty one, or Windows' that of ROCr."""
     value = machine.variables[variable]
     read = UserMasks.read({variable: value}, machine.system).tokens.get(_LIBRARIES[variable])
     if read is None:
