@@ -132,6 +132,13 @@ def test_a_library_of_another_version_than_the_kernel_s_driver_is_a_problem(tree
     assert differing[0].next_step.startswith("restart the machine")
 
 
+def test_a_library_that_has_a_second_name_for_linking_is_named_once(tree: MachineTree) -> None:
+    tree.nvidia_libraries()
+    tree.link(f"{LIBRARIES}/libcuda.so", "libcuda.so.1")
+    names = [finding.came.partition(",")[0] for finding in named(tree.findings(), Name.LIBRARY_FOUND)]
+    assert names == ["libcuda.so.1", "libnvidia-ml.so.1"]
+
+
 def test_a_package_for_forward_compatibility_may_differ(tree: MachineTree) -> None:
     workstation(tree)
     tree.library("libcuda.so.1", "libcuda.so.570.86.15", directory="/usr/local/cuda-12.8/compat")

@@ -29,10 +29,16 @@ def about_libraries(machine: Machine) -> Iterator[Finding]:
         library, kernel = machine.library(name), machine.module("nvidia")
         if library and kernel:
             yield from _differing(library, kernel.version, machine)
-    for name in dict.fromkeys(library.name for library in machine.libraries):
-        library = machine.library(name)
-        if library and not library.stub and name != _FOR_LINKING:
-            yield _found(library)
+    yield from map(_found, _taken(machine))
+
+
+def _taken(machine: Machine) -> list[Library]:
+    """The files that the loader takes, each by the first of its names."""
+    by_file: dict[str, Library] = {}
+    for library in machine.libraries:
+        if machine.library(library.name) is library and not library.stub:
+            by_file.setdefault(library.target, library)
+    return list(by_file.values())
 
 
 def _found(library: Library) -> Finding:
