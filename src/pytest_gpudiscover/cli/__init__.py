@@ -1,8 +1,8 @@
 """The command `gpudiscover`: what it prints, and the exit codes it keeps.
 
-Nothing is decided here about devices: `commands` asks the engine and the book of leases. What they say is put
-into words by `rows`, `rejections`, `holding`, `matrix` and `sentences`, and on a terminal by `rendering` and
-`lease_rendering`. `running` becomes another command.
+Nothing is decided here about devices: `commands` asks the engine and the book of leases, `examining` the
+machine. What they say is put into words by `rows`, `rejections`, `holding`, `matrix` and `sentences`, and on
+a terminal by `rendering`, `lease_rendering` and `doctor_rendering`. `running` becomes another command.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments, without the program's name; None: those of this process.
 
     Returns:
-        the exit code: 0 it ran (`check`: the requirement is met), 1 `check`, `run`: it is not met, 2 it could
-        not run, 124, 126 and 127 `run`: see there, 130 interrupted. Where `run` starts a command, that takes
-        our place, and this does not return; on Windows it returns the command's own exit code.
+        the exit code: 0 it ran (`check`: the requirement is met; `doctor`: no problem was found), 1 `check`,
+        `run`: it is not met, `doctor`: a problem was found, 2 it could not run, 124, 126 and 127 `run`: see
+        there, 130 interrupted. Where `run` starts a command, that takes our place, and this does not return;
+        on Windows it returns the command's own exit code.
     """
     try:
         return _run(sys.argv[1:] if argv is None else argv)

@@ -21,6 +21,8 @@ from pytest_gpudiscover.reports import SCHEMA, Report
 
 MET = 0
 NOT_MET = 1
+NO_PROBLEM = 0
+PROBLEM = 1
 
 
 def run(options: Options) -> tuple[str, int]:
@@ -39,6 +41,8 @@ def run(options: Options) -> tuple[str, int]:
                 return _run(options)
             case "leases":
                 return _leases(options)
+            case "doctor":
+                return _doctor(options)
             case "matrix":
                 return _matrix(options, discovered(options))
             case "check":
@@ -88,6 +92,17 @@ def _leases(options: Options) -> tuple[str, int]:
         return _json(holding.to_json(entries, SCHEMA)), 0
     console = _console()
     return _rendered(console, shown_leases(entries, console, now=time.time(), host=holder_here("").host)), 0
+
+
+def _doctor(options: Options) -> tuple[str, int]:
+    from pytest_gpudiscover.cli.doctor_rendering import shown_findings
+    from pytest_gpudiscover.cli.examining import examination
+
+    examined = examination(options)
+    status = PROBLEM if examined.has_problem else NO_PROBLEM
+    if options.json:
+        return _json(examined.to_json()), status
+    return _rendered(_console(), shown_findings(examined.findings)), status
 
 
 def _json(value: object) -> str:

@@ -54,6 +54,11 @@ COMMANDS: Mapping[str, Command] = {
         purpose="say who holds which GPU since when, and who waits",
         exit_codes={"0": "the leases could be read, whether there are any or not"},
     ),
+    "doctor": Command(
+        usage="gpudiscover doctor [--json] [options]",
+        purpose="walk through what a discovery depends on, and say what to do next",
+        exit_codes={"0": "no problem was found", "1": "a problem was found"},
+    ),
     "matrix": Command(
         usage="gpudiscover matrix [--json] [options]",
         purpose="print the GPUs in one line of JSON: the matrix of a CI job",
@@ -62,7 +67,7 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 _ALL = tuple(COMMANDS)
-_DISCOVERING = ("list", "check", "run", "matrix")
+_DISCOVERING = ("list", "check", "run", "doctor", "matrix")
 _NEEDING = ("check", "run")
 
 
@@ -168,7 +173,7 @@ _HELD = (
     ),
     _option(
         "--leases",
-        of=("run", "leases"),
+        of=("run", "leases", "doctor"),
         metavar="DIR",
         type=values.directory,
         help="the directory of the leases (default: $GPUDISCOVER_LEASES, else the one of this machine)",
@@ -177,7 +182,7 @@ _HELD = (
 _PRINTED = (
     _option(
         "--json",
-        of=("list", "check", "leases", "matrix"),
+        of=("list", "check", "leases", "doctor", "matrix"),
         action="store_true",
         help="print one JSON object and nothing else",
     ),

@@ -17,7 +17,8 @@ class Options:
     """What a user asked for.
 
     Attributes:
-        command: `list`, `check`, `run`, `leases`, `matrix`, or `version`, which is an option for users.
+        command: `list`, `check`, `run`, `leases`, `doctor`, `matrix`, or `version`, which users
+            know as an option.
         json: print JSON and nothing else.
         verbosity: 0: no log; 1: down to debug; 2 and more: down to trace.
         runner: as `choosing.chosen_installation` takes it.
