@@ -105,8 +105,12 @@ def test_a_uuid_is_not_judged_where_a_card_does_not_tell_its_own() -> None:
     assert bad(said(replace(silent, variables={"ROCR_VISIBLE_DEVICES": "GPU-f"}))) == []
 
 
-def test_level_zero_s_mask_is_named_and_not_judged() -> None:
-    assert [finding.name for finding in masked(ZE_AFFINITY_MASK="0.1")] == [Name.MASK_SET]
+def test_level_zero_s_mask_is_read_as_its_driver_reads_it() -> None:
+    (shown,) = masked(ZE_AFFINITY_MASK="1,0")
+    assert shown.name == Name.MASK_SET
+    assert shown.came == "ZE_AFFINITY_MASK=1,0 shows 0, 1 of Level Zero's devices and hides the others"
+    (without_effect,) = masked(ZE_AFFINITY_MASK="default")
+    assert "masks nothing here" in without_effect.came
 
 
 @pytest.mark.parametrize(("order", "warned"), [("PCI_BUS_ID", False), ("BUS", True)])

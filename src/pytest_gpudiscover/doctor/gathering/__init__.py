@@ -17,14 +17,13 @@ from pytest_gpudiscover.doctor.gathering.process import Visitor, limits, visitor
 from pytest_gpudiscover.doctor.gathering.programs import lease_folder, ollama
 from pytest_gpudiscover.doctor.gathering.tree import Tree
 from pytest_gpudiscover.doctor.rules.container import PASSED
-from pytest_gpudiscover.doctor.rules.masks import LEVEL_ZERO
 from pytest_gpudiscover.doctor.rules.variables import EFFECTS, FILES
 from pytest_gpudiscover.masks import VARIABLES
 from pytest_gpudiscover.surroundings import Surroundings
 
 __all__ = ["VARIABLES_LOOKED_AT", "Visitor", "gathered"]
 
-VARIABLES_LOOKED_AT = (*VARIABLES, LEVEL_ZERO, PASSED, *EFFECTS)
+VARIABLES_LOOKED_AT = (*VARIABLES, PASSED, *EFFECTS)
 
 
 def gathered(

@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from pytest_gpudiscover.devices import is_number
-from pytest_gpudiscover.doctor.facts import AMD, NVIDIA, Machine
+from pytest_gpudiscover.doctor.facts import AMD, INTEL, NVIDIA, Machine
 from pytest_gpudiscover.doctor.findings import Finding, Name, Severity, Topic
-from pytest_gpudiscover.masks import CUDA, HIP, ROCR, VULKAN, UserMasks
+from pytest_gpudiscover.masks import CUDA, HIP, LEVEL_ZERO, ROCR, VULKAN, UserMasks
 from pytest_gpudiscover.text import count, printable
 
 _finding = partial(Finding, topic=Topic.MASKS)
 
-LEVEL_ZERO = "ZE_AFFINITY_MASK"
-"""Read by Level Zero's driver alone."""
-
-_LIBRARIES = {CUDA: "CUDA", ROCR: "ROCm", HIP: "ROCm", VULKAN: "Vulkan"}
-_VENDORS = {CUDA: NVIDIA, ROCR: AMD, HIP: AMD}
+_LIBRARIES = {CUDA: "CUDA", ROCR: "ROCm", HIP: "ROCm", VULKAN: "Vulkan", LEVEL_ZERO: "Level Zero"}
+_VENDORS = {CUDA: NVIDIA, ROCR: AMD, HIP: AMD, LEVEL_ZERO: INTEL}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +68,7 @@ def about_masks(machine: Machine) -> Iterator[Finding]:
         yield _in_force(reading, machine) if reading.shown else _hides_all(reading, machine)
         yield from _unread(reading)
         yield from _nameless(reading)
-    foreign = machine.variables.get(LEVEL_ZERO)
-    if foreign is not None:
-        came = f"{LEVEL_ZERO}={printable(foreign)!r}: Level Zero shows only these (not looked at)"
-        yield _finding(name=Name.MASK_SET, severity=Severity.NOTE, came=came)
-    if not names and foreign is None:
+    if not names:
         came = "no mask is set: the libraries show every device"
         yield _finding(name=Name.NO_MASK, severity=Severity.OK, came=came)
 
@@ -108,7 +101,7 @@ def _written(variable: str, value: str) -> tuple[str, ...]:
 
 def _devices(variable: str, machine: Machine) -> tuple[int | None, tuple[str, ...]]:
     """How many devices a mask can name, and their UUIDs; None and none where nobody knows."""
-    if variable == VULKAN:
+    if variable in (VULKAN, LEVEL_ZERO):  # of which the system does not tell how many there are
         return None, ()
     if variable == HIP and ROCR in machine.variables:
         # HIP counts within what ROCr left.
