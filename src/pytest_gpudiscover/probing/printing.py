@@ -22,6 +22,8 @@ COMMAND = "gpu-discover"
 _LOOK_AGAIN = 0.05
 """Seconds between two looks whether a program that does not end prints without end."""
 
+_TOO_LONG = "it is longer than 4 MiB"
+
 
 class GpuDiscover:
     """Ask with `gpu-discover`: the program is started, and what it has printed when it ends is its answer.
@@ -58,7 +60,7 @@ async def _end(process: RunnerProcess) -> Exit:
                 return await process.wait()
         except TimeoutError:
             if len(process.stdout) == ANSWER_SIZE:
-                raise _bad("it does not end", asyncio.get_running_loop().time()) from None
+                raise _bad(_TOO_LONG, asyncio.get_running_loop().time()) from None
 
 
 def _understood(printed: bytes, end: Exit, now: float) -> Reply:
@@ -71,7 +73,7 @@ def _understood(printed: bytes, end: Exit, now: float) -> Reply:
     if not printed:
         raise RunnerGoneError
     if len(printed) == ANSWER_SIZE:
-        raise _bad("it is too long", now)
+        raise _bad(_TOO_LONG, now)
     answer = parse_printed(printed)
     if not answer.refused:
         return Reply(answer, now)
