@@ -147,8 +147,10 @@ def test_a_later_release_whose_drivers_are_missing_is_not_taken_for_an_older_one
     """It ends with 1 and names the driver's library; it serves no runner that could be asked instead."""
     words = "Error: libcuda.so.1: cannot open shared object file"
     fault = {"name": "needs_variable", "variant": "cuda_v13", "variable": words}
+    log = tmp_path / "log"
     host = speaking(machine(fault=fault), "gpu-discover")
-    report = discover(ollama(installed(tmp_path, host)))
+    report = discover(ollama(installed(tmp_path, host, f'echo "$1" >> {log}')))
+    assert log.read_text().split() == ["gpu-discover", "runner", "gpu-discover", "gpu-discover"]
     assert [device.library for device in report.devices] == ["ROCm"]
     assert [(r.reason, words in r.detail) for r in report.rejected] == [(Reason.EXITED, True)]
 
@@ -167,6 +169,15 @@ def test_an_older_release_that_says_otherwise_that_it_knows_no_such_command_lose
 ) -> None:
     program = installed(tmp_path, machine("RTX 4090"), preamble)
     assert [device.library for device in discover(ollama(program)).devices] == ["CUDA"]
+
+
+def test_an_older_release_with_other_words_and_a_variant_that_crashes_is_not_taken_for_a_later_one(
+    tmp_path: Path,
+) -> None:
+    fault = {"name": "signal", "variant": "cuda_v13", "signal": "SEGV"}
+    preamble = "case $1 in gpu-discover) exit 2;; esac"
+    program = installed(tmp_path, machine(fault=fault), preamble)
+    assert [device.library for device in discover(ollama(program)).devices] == ["ROCm"]
 
 
 def test_both_ways_together_take_no_longer_than_one_may(tmp_path: Path) -> None:

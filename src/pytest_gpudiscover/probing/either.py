@@ -23,7 +23,8 @@ _log = logging.getLogger(__name__)
 class EitherWay:
     """Asks both ways until one is known to be the right one, and that way from then on.
 
-    What a variant's libraries do to a probe decides nothing: a crash, a deadline or an error may be theirs.
+    What a variant's libraries do to a probe decides nothing: a crash or a deadline may be theirs. A program
+    that neither prints an answer, nor says that it knows no such command, nor serves one, knew the command.
 
     Args:
         heard: what is known of the runner; it outlives the prober.
@@ -51,10 +52,12 @@ class EitherWay:
         if not _may_be_too_old(printed) or left <= 0:
             return printed
         served = await self._probers[Speech.INFO].probe(replace(request, timeout=left))
-        if not (served.answer or _knows_no_such_command(printed)):
-            return printed
-        self._settle(Speech.INFO)
-        return replace(served, started=printed.started)
+        if served.answer or _knows_no_such_command(printed):
+            self._settle(Speech.INFO)
+            return replace(served, started=printed.started)
+        if not _crashed(served):
+            self._settle(Speech.GPU_DISCOVER)
+        return printed
 
     def _settle(self, speech: Speech) -> None:
         self._heard.speech = speech
@@ -65,6 +68,10 @@ def _may_be_too_old(result: ProbeResult) -> bool:
     """Whether a program that does not know the command could have ended so: by itself, with no answer."""
     failure = result.failure
     return failure is not None and failure.reason in (Reason.EXITED, Reason.BAD_ANSWER)
+
+
+def _crashed(result: ProbeResult) -> bool:
+    return result.failure is not None and result.failure.reason is Reason.CRASHED
 
 
 def _knows_no_such_command(result: ProbeResult) -> bool:
