@@ -18,9 +18,12 @@ from machines import verdicts
 from ollamas import AGES, installed, speaking, starts
 from pytest_gpudiscover import Discovery, OllamaInstallation, Phase, Reason, Report, discover
 from pytest_gpudiscover.installations import Installation
-from pytest_gpudiscover.probing.speech import Speech
+from pytest_gpudiscover.probing import Failure, ProbeRequest, ProbeResult
+from pytest_gpudiscover.probing.either import EitherWay
+from pytest_gpudiscover.probing.speech import Heard, Speech
 from pytest_gpudiscover.simulation import FakeHost, virtual_time
 from pytest_gpudiscover.surroundings import Surroundings
+from pytest_gpudiscover.variants import Variant
 
 EITHER_AGE = pytest.mark.parametrize("speaks", AGES)
 CARDS = ("RTX 4090", "RX 7900 XTX")
@@ -180,12 +183,32 @@ def test_an_older_release_with_other_words_and_a_variant_that_crashes_is_not_tak
     assert [device.library for device in discover(ollama(program)).devices] == ["ROCm"]
 
 
-def test_both_ways_together_take_no_longer_than_one_may(tmp_path: Path) -> None:
-    host = machine("RTX 4090", fault={"name": "never_bind", "phase": "enumerate"})
-    report = discover(ollama(installed(tmp_path, host)), enumerate_timeout=1.0)
-    (rejection,) = report.rejected
-    assert rejection.reason is Reason.TIMEOUT
-    assert [probe.phase for probe in report.probes] == [Phase.ENUMERATE]
+def test_a_variant_that_fails_after_another_has_answered_is_asked_one_way_only(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    fault = {"name": "exit_early", "variant": "rocm"}
+    host = speaking(machine(fault=fault), "gpu-discover")
+    discover(ollama(installed(tmp_path, host, f'echo "$1" >> {log}')))
+    assert {*log.read_text().split()} == {"gpu-discover"}
+
+
+class Failing:
+    """A prober that takes three seconds to fail."""
+
+    def __init__(self) -> None:
+        self.timeouts: list[float] = []
+
+    async def probe(self, request: ProbeRequest) -> ProbeResult:
+        self.timeouts.append(request.timeout)
+        failure = Failure(reason=Reason.EXITED, detail="the runner ended with code 1 before it answered")
+        return ProbeResult(failure=failure, started=100.0, ended=103.0)
+
+
+@pytest.mark.parametrize(("allowed", "left"), [(10.0, [7.0]), (3.0, [])])
+async def test_both_ways_together_have_the_time_of_one_probe(allowed: float, left: list[float]) -> None:
+    printing, serving = Failing(), Failing()
+    prober = EitherWay(Heard(), {Speech.GPU_DISCOVER: printing, Speech.INFO: serving})
+    await prober.probe(ProbeRequest(phase=Phase.ENUMERATE, variant=Variant(name=""), timeout=allowed))
+    assert (printing.timeouts, serving.timeouts) == ([allowed], left)
 
 
 @pytest.mark.parametrize(
