@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 
 from pytest_gpudiscover.probing import Prober, ProbeRequest, ProbeResult
 from pytest_gpudiscover.probing.printing import COMMAND
@@ -51,10 +50,10 @@ class EitherWay:
         left = request.timeout - (printed.ended - printed.started)
         if not _may_be_too_old(printed) or left <= 0:
             return printed
-        served = await self._probers[Speech.INFO].probe(replace(request, timeout=left))
+        served = await self._probers[Speech.INFO].probe(request._replace(timeout=left))
         if served.answer or _knows_no_such_command(printed):
             self._settle(Speech.INFO)
-            return replace(served, started=printed.started)
+            return served._replace(started=printed.started)
         if not _crashed(served):
             self._settle(Speech.GPU_DISCOVER)
         return printed
