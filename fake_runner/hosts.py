@@ -71,6 +71,10 @@ class Variant:
         self.devices = devices
 
 
+INFO, GPU_DISCOVER = SPEECHES = ("info", "gpu-discover")
+"""How a runner answers: by HTTP, or by what it prints before it ends, as Ollama's does from 0.30 on."""
+
+
 class Host:
     """A simulated machine.
 
@@ -78,10 +82,11 @@ class Host:
         gpus: the physical GPUs, by name, in the order of the file.
         variants: what each variant shows, by name, in the order of the file.
         faults: what goes wrong.
+        speaks: how its runners answer: one of `SPEECHES`.
         calls: where each start is recorded: a path, absolute after `load`; "" for nowhere.
     """
 
-    __slots__ = ("calls", "faults", "gpus", "variants")
+    __slots__ = ("calls", "faults", "gpus", "speaks", "variants")
 
     def __init__(
         self,
@@ -89,7 +94,9 @@ class Host:
         variants: dict[str, Variant],
         faults: tuple[PlannedFault, ...] = (),
         calls: str = "",
+        speaks: str = INFO,
     ) -> None:
+        self.speaks = speaks
         self.gpus = gpus
         self.variants = variants
         self.faults = faults
@@ -143,8 +150,9 @@ def parse(values: object) -> Host:
     variants = _variants(Table(table.take("variant", {}), "variant"), gpus)
     faults = _faults(table.tables("fault"), gpus, variants)
     calls = table.text("calls", "")
+    speaks = table.choice("speaks", SPEECHES) if "speaks" in table else INFO
     table.finish()
-    return Host(gpus, variants, faults, calls)
+    return Host(gpus, variants, faults, calls, speaks)
 
 
 def decoded(text: str) -> object:

@@ -6,7 +6,7 @@ import os
 import sys
 
 from fake_runner import hosts, scripts, views
-from fake_runner.tables import HostError
+from fake_runner.tables import HostError, OtherReleaseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from fake_runner.triggers import Mark
 
 
+UNKNOWN = {
+    hosts.INFO: "this release has no runner for --ollama-engine",
+    hosts.GPU_DISCOVER: f'unknown command "{hosts.GPU_DISCOVER}" for "ollama"',
+}
+"""What a runner says that was asked to answer as one of the other age does."""
+
+
 class LiveHost:
     """One runner's host, and what the runner does on it.
 
     Args:
         path: the host file.
         environment: the runner's variables.
+        speech: how it was asked to answer.
 
     Attributes:
         host: as it was last read.
@@ -30,14 +38,17 @@ class LiveHost:
 
     Raises:
         HostError: the host file, its memory or the environment makes no sense.
+        OtherReleaseError: the host's runners do not answer so. This start does not count.
     """
 
-    def __init__(self, path: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, path: str, environment: Mapping[str, str], speech: str = hosts.INFO) -> None:
         self._path = path
         self._environment = environment
         self._requests = 0
         self._version = version(path)
         self.host: Host = hosts.load(path)
+        if self.host.speaks != speech:
+            raise OtherReleaseError(UNKNOWN[speech])
         self.script: Script = self._first()
 
     def current(self) -> Script:

@@ -8,20 +8,23 @@ import os
 import sys
 
 from fake_runner import hosts
-from fake_runner.tables import HostError
+from fake_runner.tables import HostError, OtherReleaseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from fake_runner.live import LiveHost
+
 USAGE = """\
 usage: fake-runner runner --ollama-engine --port N   answer like a GPU runner, as FAKE_RUNNER_HOST says
+       fake-runner gpu-discover --lib-dir DIR...     the same for a host that speaks `gpu-discover`
        fake-runner faults                            print the fault vocabulary
        fake-runner check FILE                        check a host file
 """
 
 
-COMMANDS = "`runner --ollama-engine --port N`, `faults` or `check FILE`"
+COMMANDS = "`runner --ollama-engine --port N`, `gpu-discover --lib-dir DIR...`, `faults` or `check FILE`"
 
 
 class UsageError(Exception):
@@ -41,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line = " ".join(str(error).split())
         sys.stderr.write(f"fake-runner: {line}\n")
         return 2
+    except OtherReleaseError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
 
 
 def command(arguments: list[str]) -> int:
@@ -48,6 +54,8 @@ def command(arguments: list[str]) -> int:
     match arguments:
         case ["runner", *options]:
             return run(port_of(options), os.environ)
+        case ["gpu-discover", *options]:
+            return discover(directories_of(options), os.environ)
         case ["faults"]:
             return print_faults()
         case ["check", path]:
@@ -74,23 +82,45 @@ def port_of(options: list[str]) -> int:
             )
 
 
+def directories_of(options: list[str]) -> list[str]:
+    """The directories, from `--lib-dir DIR` any number of times."""
+    if len(options) % 2 or any(option != "--lib-dir" for option in options[::2]):
+        raise UsageError(f"`gpu-discover` expects `--lib-dir DIR...`, got {' '.join(options)}")
+    return options[1::2]
+
+
 def run(port: int, environment: Mapping[str, str]) -> int:
     """Be a runner."""
+    live = started(environment, hosts.INFO)
+    from fake_runner import serving
+
+    return serving.perform(live, port)
+
+
+def discover(directories: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Print what a runner would answer that was pointed at these directories."""
+    live = started({**environment, "OLLAMA_LIBRARY_PATH": os.pathsep.join(directories)}, hosts.GPU_DISCOVER)
+    from fake_runner import printing
+
+    return printing.perform(live)
+
+
+def started(environment: Mapping[str, str], speech: str) -> LiveHost:
+    """Read the host, and record the start."""
     path = environment.get("FAKE_RUNNER_HOST", "")
     if not path:
         showcase = os.path.join(os.path.dirname(os.path.abspath(__file__)), "showcase.toml")
         raise HostError(
             "FAKE_RUNNER_HOST", f"is not set: set it to the path of a host file, such as {showcase}"
         )
-    from fake_runner import serving
     from fake_runner.live import LiveHost
 
-    live = LiveHost(path, environment)
+    live = LiveHost(path, environment, speech)
     if live.host.calls:
         from fake_runner import recording
 
         recording.start(live.host.calls, live.script)
-    return serving.perform(live, port)
+    return live
 
 
 def print_faults() -> int:

@@ -5,7 +5,7 @@ Whatever performs a script, the program or a simulation in memory, decides nothi
 
 from __future__ import annotations
 
-from fake_runner import plain_json, views
+from fake_runner import hosts, plain_json, views
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Script:
 
     @property
     def answer(self) -> Answer:
-        """The answer to `GET /info`."""
+        """The answer to `GET /info`, or what is printed in its place."""
         return self.routes["/info"]
 
     def die(self, death: Death) -> None:
@@ -185,15 +185,23 @@ def script(
     """
     planned = Script(views.Probe(host, variant, environment))
     if not host.faults:
-        planned.routes["/info"] = Answer(planned.encoded([entry.wire for entry in planned.entries]))
+        planned.routes["/info"] = _listing(planned, host)
         return planned
     from fake_runner import faults
 
     planned.earlier, planned.marks = earlier or {}, dict(marks or {})
     faults.apply(faults.ENTRIES, host.faults, planned)
-    planned.routes["/info"] = Answer(planned.encoded([entry.wire for entry in planned.entries]))
+    planned.routes["/info"] = _listing(planned, host)
     faults.apply(faults.CONDUCT, host.faults, planned)
     return planned
+
+
+def _listing(planned: Script, host: Host) -> Answer:
+    if host.speaks == hosts.INFO:
+        return Answer(planned.encoded([entry.wire for entry in planned.entries]))
+    from fake_runner import printing
+
+    return Answer(planned.encoded(printing.listing(planned.entries)))
 
 
 def gave_up(port: int, problem: str = "address already in use") -> str:

@@ -39,6 +39,22 @@ def perform(live: LiveHost, port: int) -> int:
         The exit code, if it comes to that: a script that serves does not end.
     """
     script = live.script
+    begin(script)
+    if script.squatter:
+        squat(live, port)
+    if script.port_taken:
+        write_stderr(gave_up(port))
+        return 1
+    try:
+        listener = listening(port)
+    except OSError as error:
+        write_stderr(gave_up(port, (error.strerror or str(error)).lower()))
+        return 1
+    return serve(live, listener)
+
+
+def begin(script: Script) -> None:
+    """Do what comes before any answer; returns when it is time for one."""
     prepare(script)
     if script.daemonises:
         daemonise(original_stays=script.daemonises == "stays")
@@ -52,17 +68,6 @@ def perform(live: LiveHost, port: int) -> int:
     time.sleep(script.delay)
     if not script.binds:
         sleep_forever()
-    if script.squatter:
-        squat(live, port)
-    if script.port_taken:
-        write_stderr(gave_up(port))
-        return 1
-    try:
-        listener = listening(port)
-    except OSError as error:
-        write_stderr(gave_up(port, (error.strerror or str(error)).lower()))
-        return 1
-    return serve(live, listener)
 
 
 def prepare(script: Script) -> None:

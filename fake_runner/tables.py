@@ -23,6 +23,10 @@ UNITS = {
 LARGEST_MEMORY = 2**64 - 1
 
 
+class OtherReleaseError(Exception):
+    """A runner was asked to answer in a way that its release does not know."""
+
+
 class HostError(Exception):
     """A host file that cannot be used: where it is wrong, and what would be right."""
 

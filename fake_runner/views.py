@@ -27,13 +27,15 @@ class Entry:
     Attributes:
         gpu: which physical GPU it is, by the name the host file uses.
         wire: the object that goes into the answer.
+        position: its place among the visible devices of its library; None for one that is made up.
     """
 
-    __slots__ = ("gpu", "wire")
+    __slots__ = ("gpu", "position", "wire")
 
-    def __init__(self, gpu: str, wire: dict[str, object]) -> None:
+    def __init__(self, gpu: str, wire: dict[str, object], position: int | None = None) -> None:
         self.gpu = gpu
         self.wire = wire
+        self.position = position
 
 
 class Probe:
@@ -105,6 +107,7 @@ def _listed(variant: Variant, environment: Mapping[str, str]) -> list[Entry]:
         Entry(
             variant.devices[index].gpu.name,
             _wire(variant, variant.devices[index], index, position, environment),
+            position,
         )
         for position, index in enumerate(positions)
     ]

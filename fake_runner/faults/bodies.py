@@ -33,8 +33,10 @@ def wrong_shape(script: Script, *, form: str) -> None:
 
 @fault(CONDUCT, "EVR")
 def duplicate_keys(script: Script) -> None:
-    """Each device has its id twice, and the two differ."""
-    script.answer.body = script.answer.body.replace(b'{"id": ', b'{"id": "another", "id": ')
+    """Each device has its id twice, and the two differ; where it is printed, its library."""
+    for key in (b"id", b"library"):
+        given = b'{"%b": ' % key
+        script.answer.body = script.answer.body.replace(given, given + b'"another", "%b": ' % key)
 
 
 @fault(CONDUCT, "EVR", levels=whole(100_000, 1, 10_000_000))

@@ -335,6 +335,7 @@ class Answered:
 
     pid = 0
     exit = None
+    stdout = b""
     stderr = ""
 
     async def __aenter__(self) -> Self:

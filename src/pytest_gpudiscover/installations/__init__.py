@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pytest_gpudiscover.errors import VariantNotFoundError
 from pytest_gpudiscover.probing import Prober
+from pytest_gpudiscover.probing.speech import Heard, Speech
 from pytest_gpudiscover.reports import Rejection
 from pytest_gpudiscover.surroundings import Surroundings
 from pytest_gpudiscover.variants import Variant, in_order
@@ -24,6 +25,7 @@ class Located:
         variants: in the order they are asked.
         rocm: the directory that ROCm's libraries share, absolute, if there is one.
         missing: the variants that cannot be asked, and why.
+        heard: how the runner answers, as far as that is known.
     """
 
     command: tuple[str, ...]
@@ -31,6 +33,7 @@ class Located:
     variants: tuple[Variant, ...] = ()
     rocm: str | None = None
     missing: tuple[Rejection, ...] = ()
+    heard: Heard = field(default_factory=lambda: Heard(Speech.INFO), compare=False)
 
     def narrowed(self, only: str | None, without: Sequence[str]) -> Located:
         """Keep one variant, or leave some out; one that is to be left out need not be there.
@@ -74,6 +77,23 @@ def http_prober(located: Located) -> AbstractAsyncContextManager[Prober]:
     from pytest_gpudiscover.probing.runners import runner_prober
 
     return runner_prober(located.command, HttpInfo())
+
+
+def printing_prober(located: Located) -> AbstractAsyncContextManager[Prober]:
+    """What starts an installation's command as real processes, and reads what they print."""
+    from pytest_gpudiscover.probing.printing import GpuDiscover
+    from pytest_gpudiscover.probing.runners import runner_prober
+
+    return runner_prober(located.command, GpuDiscover(located.root or ""))
+
+
+@asynccontextmanager
+async def either_prober(located: Located) -> AsyncIterator[Prober]:
+    """What asks an installation's command either way, as it answers; what is found out stays in `located`."""
+    from pytest_gpudiscover.probing.either import EitherWay
+
+    async with http_prober(located) as asking, printing_prober(located) as reading:
+        yield EitherWay(located.heard, {Speech.INFO: asking, Speech.GPU_DISCOVER: reading})
 
 
 def texts(name: str, given: Sequence[str]) -> tuple[str, ...]:

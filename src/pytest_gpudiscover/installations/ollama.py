@@ -7,14 +7,25 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from pytest_gpudiscover.errors import LibraryRootError, RunnerNotFoundError, RunnerNotUsableError
-from pytest_gpudiscover.installations import Located, http_prober, ordered, texts
+from pytest_gpudiscover.installations import (
+    Located,
+    either_prober,
+    http_prober,
+    ordered,
+    printing_prober,
+    texts,
+)
 from pytest_gpudiscover.installations.layout import root_candidates, variant_names
 from pytest_gpudiscover.probing import Prober
+from pytest_gpudiscover.probing.speech import Heard, Speech
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
 from pytest_gpudiscover.surroundings import Surroundings
 from pytest_gpudiscover.variants import Variant
+
+_OLLAMA = ("ollama", "ollama.exe")
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,8 @@ class OllamaInstallation:
 
     Attributes:
         command: the runner; the arguments of the protocol are appended. A name without a directory is looked
-            up on PATH.
+            up on PATH. A program called `ollama`, with nothing behind it, is asked as its release answers;
+            behind the word `gpu-discover`, as releases from 0.30 on do; any other as those before them.
         library_root: the directory whose sub-directories are the variants; None: looked for where Ollama
             keeps it, beside the executable.
         variant: ask this variant only.
@@ -49,23 +61,31 @@ class OllamaInstallation:
             LibraryRootError: the root that was named does not exist or cannot be read.
             VariantNotFoundError: a variant that was named does not exist.
         """
-        executable = find_executable(self.command[0] if self.command else "", surroundings)
+        speech, command = _speech(self.command)
+        executable = find_executable(command[0] if command else "", surroundings)
         root = self._root(executable, surroundings)
         names, unreadable = _variants(root, surroundings.system)
         variants = [Variant(name=name, directories=(os.path.join(root, name),)) for name in names]  # noqa: PTH118
         rocm = os.path.join(root, "rocm")  # noqa: PTH118
         return Located(
-            command=(executable, *self.command[1:]),
+            command=(executable, *command[1:]),
             root=root,
             # A runner with everything built in has no directories, and still gets asked.
             variants=ordered(variants) or (Variant(name=""),),
             rocm=rocm if _is_directory(rocm) else None,
             missing=unreadable,
+            heard=Heard(speech),
         ).narrowed(self.variant, self.without_variants)
 
     def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:  # noqa: ARG002
-        """Start real processes, and ask them over HTTP."""
-        return http_prober(located)
+        """Start real processes, and ask them as they answer."""
+        match located.heard.speech:
+            case Speech.INFO:
+                return http_prober(located)
+            case Speech.GPU_DISCOVER:
+                return printing_prober(located)
+            case None:
+                return either_prober(located)
 
     def _root(self, executable: str, surroundings: Surroundings) -> str:
         if self.library_root is not None:
@@ -74,6 +94,14 @@ class OllamaInstallation:
             os.path.realpath(executable), surroundings.working_directory, surroundings.system
         )
         return next((path for path in candidates if _is_directory(path)), last)
+
+
+def _speech(command: Sequence[str]) -> tuple[Speech | None, Sequence[str]]:
+    """How a runner answers, None where that is to be found out; and its command, without the word for it."""
+    if command[-1:] == (Speech.GPU_DISCOVER,):
+        return Speech.GPU_DISCOVER, command[:-1]
+    name = PurePath(command[0]).name.lower() if command else ""
+    return (None if len(command) == 1 and name in _OLLAMA else Speech.INFO), command
 
 
 def _named_root(name: str, surroundings: Surroundings) -> str:

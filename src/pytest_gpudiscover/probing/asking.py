@@ -1,7 +1,7 @@
 """How a runner is asked, once it has been started.
 
-Ollama up to 0.2x and our own runners answer `GET /info`. Another way, such as one JSON object on stdout, is
-one more implementation of `Asking`.
+Ollama up to 0.2x and our own runners answer `GET /info`. Another way is one more implementation of `Asking`:
+`probing.printing` has Ollama's later one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pytest_gpudiscover.probing.processes import RunnerProcess
 from pytest_gpudiscover.probing.responses import BadResponseError, Response
 from pytest_gpudiscover.reports import Reason
 from pytest_gpudiscover.text import printable
+from pytest_gpudiscover.variants import Variant
 from pytest_gpudiscover.wire import Answer, parse_answer
 
 _POLL_FIRST, _POLL_LAST = 0.001, 0.010
@@ -92,7 +93,11 @@ class RunnerGoneError(Exception):
 class Asking(Protocol):
     """One way of asking a runner."""
 
-    def arguments(self, port: int) -> tuple[str, ...]:
+    @property
+    def listens(self) -> bool:
+        """Whether the runner listens on a port; one that does not is given none."""
+
+    def arguments(self, variant: Variant, port: int) -> tuple[str, ...]:
         """What is appended to the runner's command."""
 
     async def ask(self, process: RunnerProcess, port: int) -> Reply:
@@ -107,7 +112,9 @@ class Asking(Protocol):
 class HttpInfo:
     """Ask with `GET /info` on a loopback port."""
 
-    def arguments(self, port: int) -> tuple[str, ...]:
+    listens = True
+
+    def arguments(self, variant: Variant, port: int) -> tuple[str, ...]:  # noqa: ARG002 - the environment tells
         """The arguments of the protocol."""
         return ("runner", "--ollama-engine", "--port", str(port))
 

@@ -21,7 +21,7 @@ from typing import Self, cast
 import psutil
 
 from pytest_gpudiscover.probing.outcomes import exit_of, refusal
-from pytest_gpudiscover.probing.output import Output
+from pytest_gpudiscover.probing.output import ANSWER_SIZE, Output
 from pytest_gpudiscover.probing.processes import Exit, LaunchError
 
 POSIX = os.name == "posix"
@@ -57,7 +57,7 @@ class DirectRunner(asyncio.SubprocessProtocol):
 
     def __init__(self) -> None:
         self.exit: Exit | None = None
-        self._outputs = {1: Output("stdout of a runner"), 2: Output("stderr of a runner")}
+        self._outputs = {1: Output("stdout of a runner", keeps=ANSWER_SIZE), 2: Output("stderr of a runner")}
         self._pipes = set(self._outputs)
         self._exited = asyncio.Event()
         self._silent = asyncio.Event()
@@ -69,6 +69,11 @@ class DirectRunner(asyncio.SubprocessProtocol):
     def pid(self) -> int:
         """The process id of the runner itself."""
         return self._transport.get_pid()
+
+    @property
+    def stdout(self) -> bytes:
+        """The beginning of what it wrote to stdout so far."""
+        return self._outputs[1].beginning
 
     @property
     def stderr(self) -> str:

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from pytest_gpudiscover.probing.outcomes import exit_of, refusal
-from pytest_gpudiscover.probing.output import Output
+from pytest_gpudiscover.probing.output import ANSWER_SIZE, Output
 from pytest_gpudiscover.probing.processes import Exit, LaunchError
 
 PROGRAM = Path(__file__).with_name("keeper_program.py")
@@ -107,10 +107,15 @@ class KeptRunner:
         self._answered = asyncio.Event()
         self._ended = asyncio.Event()
         self._gone = asyncio.Event()
-        self._output = Output("stdout of a runner"), Output("stderr of a runner")
+        self._output = Output("stdout of a runner", keeps=ANSWER_SIZE), Output("stderr of a runner")
         self._streams = Stream(stdout, self._output[0]), Stream(stderr, self._output[1])
         self._loop.add_reader(channel, self._listen)
         self._send()
+
+    @property
+    def stdout(self) -> bytes:
+        """The beginning of what it wrote to stdout so far."""
+        return self._output[0].beginning
 
     @property
     def stderr(self) -> str:

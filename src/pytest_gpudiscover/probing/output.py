@@ -11,6 +11,8 @@ import logging
 TRACE = 5
 """The log level below DEBUG: environments, answers, runner output."""
 TAIL_SIZE = 4096  # bytes
+ANSWER_SIZE = (4 << 20) + 1
+"""Bytes of stdout that are kept of a runner that may answer there: one more than is read of any answer."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,14 +45,25 @@ def decoded(data: bytes, *, cut: bool = False) -> str:
 
 
 class Output:
-    """One stream of one runner, as far as it was read."""
+    """One stream of one runner, as far as it was read.
 
-    def __init__(self, name: str) -> None:
-        """`name` says in the log which stream of which runner this is."""
+    Args:
+        name: says in the log which stream of which runner this is.
+        keeps: how much of its beginning is kept, in bytes.
+    """
+
+    def __init__(self, name: str, *, keeps: int = 0) -> None:
         self._name = name
+        self._room = keeps
+        self._beginning: list[bytes] = []
         self._tail = b""
         self._cut = False
         self._line = b""
+
+    @property
+    def beginning(self) -> bytes:
+        """As much of its beginning as is kept."""
+        return b"".join(self._beginning)
 
     @property
     def tail(self) -> str:
@@ -59,6 +72,9 @@ class Output:
 
     def add(self, data: bytes) -> None:
         """Take what was read."""
+        if self._room:
+            self._beginning.append(data[: self._room])
+            self._room -= len(self._beginning[-1])
         self._cut = self._cut or len(self._tail) + len(data) > TAIL_SIZE
         self._tail = (self._tail + data[-TAIL_SIZE:])[-TAIL_SIZE:]
         if _log.isEnabledFor(TRACE):

@@ -42,6 +42,10 @@ class RunnerProcess(Protocol):
         """How it ended, when it has ended by itself; None while it runs, and when we ended it."""
 
     @property
+    def stdout(self) -> bytes:
+        """The beginning of what it wrote to stdout so far: all of it, or a byte more than any answer has."""
+
+    @property
     def stderr(self) -> str:
         """The tail of what it wrote to stderr so far, decoded, control characters replaced."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from pytest_gpudiscover.probing import Failure, ProbeRequest, ProbeResult
@@ -64,9 +64,9 @@ class RunnerProber:
         deadline = started + request.timeout
         for n in range(_MAX_STARTS):
             # It may be the reservation itself that a runner could not bind beside.
-            with self._open_port(n == 0) as port:
+            with self._port(reserve=n == 0) as port:
                 ended = await self._once(request, deadline, port)
-            if not ended.lost_its_port:
+            if not (self._asking.listens and ended.lost_its_port):
                 return ended.result(request, started)
         failure = Failure(
             reason=Reason.PORT_TAKEN,
@@ -74,14 +74,16 @@ class RunnerProber:
         )
         return ended.result(request, started, failure)
 
+    def _port(self, *, reserve: bool) -> AbstractContextManager[int]:
+        return self._open_port(reserve) if self._asking.listens else nullcontext(0)
+
     async def _once(self, request: ProbeRequest, deadline: float, port: int) -> _Ended:
         process: RunnerProcess | None = None
         reply, failure, ready, port_taken = None, None, None, False
         try:
             async with asyncio.timeout_at(deadline):
-                process = await self._launch(
-                    [*self._command, *self._asking.arguments(port)], request.environment
-                )
+                arguments = self._asking.arguments(request.variant, port)
+                process = await self._launch([*self._command, *arguments], request.environment)
                 reply = await self._asking.ask(process, port)
                 ready = reply.ready
         except AskError as error:

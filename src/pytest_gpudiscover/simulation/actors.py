@@ -35,6 +35,7 @@ class Actor:
         gone: whether it was ended, and nothing is left of it.
         requests: how many it has read.
         bound: whether it has bound its port.
+        stdout: what it has printed.
     """
 
     pid = 0
@@ -52,6 +53,7 @@ class Actor:
         self._performance = performance
         self._loop = asyncio.get_running_loop()
         self._said = ""
+        self.stdout = b""
         self._waiting: list[asyncio.Future[None]] = []
         self._ending = False
         self.exit: Exit | None = None

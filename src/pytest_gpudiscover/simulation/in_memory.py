@@ -17,16 +17,20 @@ from fake_runner import scripts
 from fake_runner.scripts import Answer, Death
 from pytest_gpudiscover.installations import Located, texts
 from pytest_gpudiscover.probing import Prober, ProbeRequest, ProbeResult
-from pytest_gpudiscover.probing.asking import Reply, RunnerGoneError, until_answered
+from pytest_gpudiscover.probing.asking import Asking, Reply, RunnerGoneError, until_answered
 from pytest_gpudiscover.probing.keeper import finished
+from pytest_gpudiscover.probing.output import ANSWER_SIZE
+from pytest_gpudiscover.probing.printing import GpuDiscover
 from pytest_gpudiscover.probing.processes import RunnerProcess
 from pytest_gpudiscover.probing.responses import BadResponseError, Response
 from pytest_gpudiscover.probing.runners import RunnerProber
+from pytest_gpudiscover.probing.speech import Speech
 from pytest_gpudiscover.simulation.actors import Actor, lapse
 from pytest_gpudiscover.simulation.hosts import FakeHost
 from pytest_gpudiscover.simulation.installation import simulated
 from pytest_gpudiscover.simulation.performances import AT_ONCE, Performance, Seam
 from pytest_gpudiscover.surroundings import Surroundings
+from pytest_gpudiscover.variants import Variant
 
 
 @dataclass(frozen=True)
@@ -59,15 +63,18 @@ class InMemoryInstallation:
 
     def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:  # noqa: ARG002
         """Act the runners out."""
-        return _prober(located.command, self.host, self.performance)
+        asking = _Conversation() if located.heard.speech is Speech.INFO else _Printout(located.root or "")
+        return _prober(located.command, asking, self.host, self.performance)
 
 
 @asynccontextmanager
-async def _prober(command: Sequence[str], host: FakeHost, performance: Performance) -> AsyncIterator[Prober]:
+async def _prober(
+    command: Sequence[str], asking: Asking, host: FakeHost, performance: Performance
+) -> AsyncIterator[Prober]:
     async with AsyncExitStack() as stack:
         prober = RunnerProber(
             command,
-            _Conversation(),
+            asking,
             stack,
             open_launcher=lambda: _Stage(host, performance),
             open_port=lambda _reserve: nullcontext(0),
@@ -121,12 +128,51 @@ class _Stage:
 class _Conversation:
     """Asks an actor: what a client would see of its script."""
 
-    def arguments(self, port: int) -> tuple[str, ...]:
+    listens = True
+
+    def arguments(self, variant: Variant, port: int) -> tuple[str, ...]:  # noqa: ARG002
         return ("runner", "--ollama-engine", "--port", str(port))
 
     async def ask(self, process: RunnerProcess, port: int) -> Reply:  # noqa: ARG002
         assert isinstance(process, Actor)
         return await until_answered(process, lambda: _exchange(process))
+
+
+class _Printout(GpuDiscover):
+    """Reads what an actor prints."""
+
+    async def ask(self, process: RunnerProcess, port: int) -> Reply:
+        assert isinstance(process, Actor)
+        if not process.exit:
+            await _print(process)
+        return await super().ask(process, port)
+
+
+async def _print(actor: Actor) -> None:
+    """Let an actor print its answer and end, as far as its script says.
+
+    Raises:
+        RunnerGoneError: it ends before that.
+    """
+    script = actor.script
+    if script.stops_itself or not script.binds or script.silent:
+        await actor.wait_for(None)  # until the deadline
+    await actor.arrival(script.delay)
+    if script.death and script.death.when == scripts.REQUEST:
+        actor.die(script.death)
+        raise RunnerGoneError
+    answer = script.answer
+    if answer.raw is None:
+        actor.record(answer)
+    body = answer.body[: answer.cut] if answer.raw is None else answer.raw
+    await _pass(actor, len(body), answer.body_pace)
+    if answer.status != 200:
+        actor.say(f"Error: {body.decode()}\n")
+        actor.die(Death(scripts.START, code=1))
+        return
+    # One that never ends has at some time printed more than anybody reads.
+    actor.stdout = (body * (ANSWER_SIZE // len(body) + 1) if answer.endless else body)[:ANSWER_SIZE]
+    actor.die(script.death or Death(scripts.START, code=0))
 
 
 async def _exchange(actor: Actor) -> Response:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from pytest_gpudiscover.installations import Located, http_prober, ordered, texts
+from pytest_gpudiscover.installations import Located, http_prober, ordered, printing_prober, texts
 from pytest_gpudiscover.probing import Prober
+from pytest_gpudiscover.probing.speech import Heard, Speech
 from pytest_gpudiscover.simulation.hosts import FAKE_RUNNER, FakeHost
 from pytest_gpudiscover.surroundings import Surroundings
 from pytest_gpudiscover.variants import Variant
@@ -23,6 +24,7 @@ def simulated(host: FakeHost, command: tuple[str, ...], environment: dict[str, s
     return Located(
         command=command,
         root=ROOT,
+        heard=Heard(Speech(host.checked().speaks)),
         variants=ordered(
             Variant(name=name, directories=(f"{ROOT}/{name}",) if name else (), environment=environment)
             for name in names
@@ -62,5 +64,5 @@ class FakeInstallation:
         return located.narrowed(self.variant, self.without_variants)
 
     def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:  # noqa: ARG002
-        """Start real processes, and ask them over HTTP."""
-        return http_prober(located)
+        """Start real processes, and ask them as the host's runners answer."""
+        return http_prober(located) if located.heard.speech is Speech.INFO else printing_prober(located)
