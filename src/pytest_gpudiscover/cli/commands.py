@@ -41,6 +41,8 @@ def run(options: Options) -> tuple[str, int]:
                 return _leases(options)
             case "matrix":
                 return _matrix(options, discovered(options))
+            case "frameworks":
+                return _frameworks(options, discovered(options))
             case "check":
                 return _check(options, discovered(options))
             case _:
@@ -88,6 +90,18 @@ def _leases(options: Options) -> tuple[str, int]:
         return _json(holding.to_json(entries, SCHEMA)), 0
     console = _console()
     return _rendered(console, shown_leases(entries, console, now=time.time(), host=holder_here("").host)), 0
+
+
+def _frameworks(options: Options, report: Report) -> tuple[str, int]:
+    from pytest_gpudiscover.frameworks.checking import TIMEOUT, check_frameworks
+    from pytest_gpudiscover.frameworks.wording import in_words
+
+    verdicts = check_frameworks(report, timeout=options.timeout or TIMEOUT)
+    status = NOT_MET if any(verdict.bad for verdict in verdicts) else MET
+    if options.json:
+        answer = {"schema": SCHEMA, "agree": status == MET, "frameworks": [one.to_json() for one in verdicts]}
+        return _json(answer), status
+    return "".join(f"{line}\n" for line in in_words(verdicts)), status
 
 
 def _json(value: object) -> str:
