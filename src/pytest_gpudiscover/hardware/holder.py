@@ -19,7 +19,7 @@ from collections.abc import Callable
 from ctypes import byref, c_size_t
 from typing import Any, Protocol
 
-from pytest_gpudiscover.native.drivers import CUDA
+from pytest_gpudiscover.native.drivers import CUDA, ROCM
 from pytest_gpudiscover.native.drivers.cuda_api import Cuda
 from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError
 from pytest_gpudiscover.native.drivers.loading import load
@@ -27,7 +27,6 @@ from pytest_gpudiscover.native.drivers.loading import load
 _LARGEST = 1 << 30
 _SMALLEST = 2 << 20
 """Bytes of the blocks that are taken: drivers hand memory out in pages of 2 MiB."""
-_HIP_LIBRARIES = ("libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5", "libamdhip64.so")
 
 
 class Memory(Protocol):
@@ -79,7 +78,7 @@ class HipMemory:
     """Through HIP, on the first device."""
 
     def __init__(self) -> None:
-        self._hip = _first_library(_HIP_LIBRARIES)
+        self._hip: ctypes.CDLL = load(ROCM, lambda library: library)
         self._call("hipInit", 0)
         self._call("hipSetDevice", 0)
 
@@ -106,15 +105,6 @@ class HipMemory:
 
 KINDS: dict[str, Callable[[], Memory]] = {"CUDA": CudaMemory, "ROCm": HipMemory}
 """By library, how its memory is taken."""
-
-
-def _first_library(names: tuple[str, ...]) -> ctypes.CDLL:
-    for name in names:
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    raise DriverError(f"{names[0]} is not on this machine: install ROCm's runtime for HIP")
 
 
 class Holder:
