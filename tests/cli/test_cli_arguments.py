@@ -170,7 +170,7 @@ def test_the_policies_offered_are_those_of_the_engine() -> None:
             "--min-compute is for check and run: expected gpudiscover check --min-compute",
         ),
         (["check", "--gpus", "1"], "--gpus is for run: expected gpudiscover run --gpus ..."),
-        (["run", "--json", "--", "x"], "--json is for list, check, leases, doctor and matrix"),
+        (["run", "--json", "--", "x"], "--json is for list, check, leases, doctor, matrix and frameworks"),
         (["run"], "run takes its command behind --: expected gpudiscover run [options] -- COMMAND ..."),
         (["run", "--gpus", "1", "--"], "gpudiscover run [options] -- COMMAND ..."),
         (["run", "nvidia-smi", "-L"], "gpudiscover run [options] -- nvidia-smi ..."),
@@ -186,7 +186,7 @@ def test_the_policies_offered_are_those_of_the_engine() -> None:
         (["run", "--wait", "ever", "--", "x"], "number of seconds, 0 or more, got 'ever'"),
         (["run", "--wait", "inf", "--", "x"], "number of seconds, 0 or more, got 'inf'"),
         (["leases", "--leases", ""], "expected a directory, got ''"),
-        (["leases", "--timeout", "1"], "--timeout is for list, check, run, doctor and matrix"),
+        (["leases", "--timeout", "1"], "--timeout is for list, check, run, doctor, matrix and frameworks"),
     ],
 )
 def test_what_cannot_be_read_is_a_usage_error_in_one_line(

@@ -4,10 +4,14 @@
  *   STAND_IN_CONTEXT  what cuDevicePrimaryCtxRetain does to one device alone: a CUresult, or "crash"
  *   STAND_IN_CARD     which one that is, in the order below; if not set the second
  *   STAND_IN_FAIL     function=CUresult, see stand_in.h
- *   STAND_IN_SABOTAGE "last": the kernel gets the last word wrong; "idle": it does nothing
+ *   STAND_IN_SABOTAGE "last": the kernel gets the last word wrong; "idle": it does nothing; "light": what is no
+ *                     more than a context takes no memory
  *   STAND_IN_KIND     of the first card: "jetson": integrated, no UUID; "unified": integrated; of the second:
  *                     "cut": in MIG mode, with two slices; "uncut": in MIG mode without one
  *   STAND_IN_CALLS    a file, see stand_in.h
+ *   STAND_IN_MASK     "ignored": CUDA_VISIBLE_DEVICES is not read
+ *   STAND_IN_MEMORY   a directory, see stand_in_memory.h: memory is counted, a context takes 300 MiB, and what is not
+ *                     there is refused; the contents of large blocks are not kept
  *   CUDA_VISIBLE_DEVICES, CUDA_DEVICE_ORDER  read in cuInit as the CUDA Programming Guide says
  *
  * The cards, in the order of their PCI ids: 8 GiB at 0000:0A:00.0, and the faster one, 24 GiB at 0001:C1:1F.7,
@@ -23,8 +27,11 @@
 #include <unistd.h>
 
 #include "stand_in.h"
+#include "stand_in_memory.h"
 
 #define GIB (1024ull * 1024 * 1024)
+#define CONTEXT (300ull * 1024 * 1024)
+#define LARGE (1024 * 1024)
 enum { CARDS = 2, SLICES = 2, DEVICES = CARDS + SLICES, SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100 };
 enum { INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_PTX = 218, NOT_FOUND = 500 };
 
@@ -74,7 +81,7 @@ static int named(const char *entry) {
 
 static void read_mask(void) {
     char list[256], *word, *rest = NULL;
-    const char *mask = getenv("CUDA_VISIBLE_DEVICES");
+    const char *mask = is("STAND_IN_MASK", "ignored") ? NULL : getenv("CUDA_VISIBLE_DEVICES");
     snprintf(list, sizeof list, "%s", mask ? mask : "0,1");
     shown_count = 0;
     for (word = strtok_r(list, ",", &rest); word && shown_count < CARDS; word = strtok_r(NULL, ",", &rest)) {
@@ -155,10 +162,24 @@ static int is_faulty(int device) {
     return shown[device] == (*setting("STAND_IN_CARD") ? atoi(setting("STAND_IN_CARD")) : 1);
 }
 
+/* Take memory of a listed device, where it is counted. */
+static int taken(int device, unsigned long long name, unsigned long long size) {
+    const Card *card = &cards[shown[device]];
+    if (!memory_directory() || (size <= CONTEXT && is("STAND_IN_SABOTAGE", "light"))) return SUCCESS;
+    if (memory_free(card->uuid, card->memory) < size) return OUT_OF_MEMORY;
+    memory_block(card->uuid, name, size);
+    return SUCCESS;
+}
+
+static void given(int device, unsigned long long name) {
+    if (memory_directory()) memory_block(cards[shown[device]].uuid, name, 0);
+}
+
 int cuDevicePrimaryCtxRetain(void **context, int device) {
     LISTED(device);
     if (is_faulty(device) && is("STAND_IN_CONTEXT", "crash")) crash();
     if (is_faulty(device) && atoi(setting("STAND_IN_CONTEXT"))) return atoi(setting("STAND_IN_CONTEXT"));
+    if (!retained[device] && taken(device, 0, CONTEXT)) return OUT_OF_MEMORY;
     retained[device]++;
     *context = &retained[device];
     return SUCCESS;
@@ -170,7 +191,8 @@ int cuDevicePrimaryCtxRelease(int device) {
 int cuDevicePrimaryCtxRelease_v2(int device) {
 #endif
     LISTED(device);
-    return --retained[device] < 0 ? INVALID_CONTEXT : SUCCESS;
+    if (--retained[device] == 0) given(device, 0);
+    return retained[device] < 0 ? INVALID_CONTEXT : SUCCESS;
 }
 
 int cuCtxPushCurrent_v2(void *context) { CALLED(); current = (int *)context - retained; return SUCCESS; }
@@ -180,12 +202,23 @@ int cuCtxSynchronize(void) { CURRENT(); return SUCCESS; }
 int cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
     CURRENT();
     *total = cards[shown[current]].memory;
-    *free_bytes = *total - 3 * GIB;
+    *free_bytes = memory_directory() ? memory_free(cards[shown[current]].uuid, *total) : *total - 3 * GIB;
     return SUCCESS;
 }
 
-int cuMemAlloc_v2(uint64_t *address, size_t size) { CURRENT(); *address = (uintptr_t)malloc(size); return SUCCESS; }
-int cuMemFree_v2(uint64_t address) { CURRENT(); free((void *)(uintptr_t)address); return SUCCESS; }
+int cuMemAlloc_v2(uint64_t *address, size_t size) {
+    CURRENT();
+    *address = (uintptr_t)malloc(memory_directory() && size > LARGE ? 1 : size);
+    return taken(current, *address, size);
+}
+
+int cuMemFree_v2(uint64_t address) {
+    CURRENT();
+    given(current, address);
+    free((void *)(uintptr_t)address);
+    return SUCCESS;
+}
+
 int cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t size) { CURRENT(); memcpy((void *)(uintptr_t)to, from, size); return SUCCESS; }
 int cuMemcpyDtoH_v2(void *to, uint64_t from, size_t size) { CURRENT(); memcpy(to, (void *)(uintptr_t)from, size); return SUCCESS; }
 

@@ -5,13 +5,15 @@
  *                  first card (24 GiB) has fallen off the bus; "gone": so far that it has not even a handle
  *   STAND_IN_KIND  of the first card: "cut" or "uncut", see stand_in_cuda.c
  *   STAND_IN_FAIL, STAND_IN_CALLS  see stand_in.h
+ *   STAND_IN_MEMORY  a directory, see stand_in_memory.h: as much is free as is not taken
  *
- * Of the first card 20 GiB are free, of its slices 1 GiB and 9 GiB, of the second card 2 GiB. Between the two
+ * Else, of the first card 20 GiB are free, of its slices 1 GiB and 9 GiB, of the second card 2 GiB. Between the two
  * slices there is a place for another.
  */
 #include <strings.h>
 
 #include "stand_in.h"
+#include "stand_in_memory.h"
 
 #define GIB (1024ull * 1024 * 1024)
 enum { CARDS = 2, SLICES = 2, PLACES = 3, SUCCESS = 0, UNINITIALIZED = 1, NOT_SUPPORTED = 3, NOT_FOUND = 6, LOST = 15 };
@@ -96,6 +98,7 @@ int nvmlDeviceGetMemoryInfo(const Card *card, Memory *memory) {
     if (is("STAND_IN_NVML", "memory")) return NOT_SUPPORTED;
     if (card == cards && is("STAND_IN_NVML", "lost")) return LOST;
     *memory = card->memory;
+    if (memory_directory()) memory->free = memory_free(card->uuid, memory->total);
     return SUCCESS;
 }
 

@@ -45,6 +45,8 @@ def run(options: Options) -> tuple[str, int]:
                 return _doctor(options)
             case "matrix":
                 return _matrix(options, discovered(options))
+            case "frameworks":
+                return _frameworks(options, discovered(options))
             case "check":
                 return _check(options, discovered(options))
             case _:
@@ -103,6 +105,18 @@ def _doctor(options: Options) -> tuple[str, int]:
     if options.json:
         return _json(examined.to_json()), status
     return _rendered(_console(), shown_findings(examined.findings)), status
+
+
+def _frameworks(options: Options, report: Report) -> tuple[str, int]:
+    from pytest_gpudiscover.frameworks.checking import TIMEOUT, check_frameworks
+    from pytest_gpudiscover.frameworks.wording import in_words
+
+    verdicts = check_frameworks(report, timeout=options.timeout or TIMEOUT)
+    status = NOT_MET if any(verdict.bad for verdict in verdicts) else MET
+    if options.json:
+        answer = {"schema": SCHEMA, "agree": status == MET, "frameworks": [one.to_json() for one in verdicts]}
+        return _json(answer), status
+    return "".join(f"{line}\n" for line in in_words(verdicts)), status
 
 
 def _json(value: object) -> str:

@@ -58,6 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_gpudiscover.plugin.settings import check
 
         check(config)
+    if value(config, "hardware"):
+        from pytest_gpudiscover.plugin.hardware import add_suite
+
+        add_suite(config)
     if value(config, "workers") and hasattr(config, "workerinput"):
         from pytest_gpudiscover.plugin.workers import own_device
 

@@ -36,7 +36,11 @@ _OPTIONS = (
     ("memory-timeout", "SECONDS", "how long to wait for that memory (default 10)"),
     ("report", "FILE", "write to this file, as JSON, what each test ran on"),
 )
-_KEYS = (*(name.replace("-", "_") for name, _, _ in _OPTIONS), "strict", "marker")
+_FLAGS = (
+    ("strict", "fail tests that need GPUs which are not there, instead of skipping them"),
+    ("hardware", "run the hardware suite: check what is found against this machine, and its GPUs at work"),
+)
+_KEYS = (*(name.replace("-", "_") for name, _, _ in _OPTIONS), *(name for name, _ in _FLAGS), "marker")
 _OF_THE_SUITE = (
     "strict",
     "require",
@@ -55,9 +59,9 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("gpudiscover", "discovery and leases of usable GPUs")
     for name, metavar, text in _OPTIONS:
         group.addoption(f"--gpudiscover-{name}", metavar=metavar, default=None, help=text)
-    strict = "fail tests that need GPUs which are not there, instead of skipping them"
-    group.addoption("--gpudiscover-strict", action="store_const", const="true", default=None, help=strict)
-    for name in (*(name for name, _, _ in _OPTIONS), "strict"):
+    for name, text in _FLAGS:
+        group.addoption(f"--gpudiscover-{name}", action="store_const", const="true", default=None, help=text)
+    for name in (*(name for name, _, _ in _OPTIONS), *(name for name, _ in _FLAGS)):
         parser.addini(f"gpudiscover_{name.replace('-', '_')}", f"see --gpudiscover-{name}", default="")
     parser.addini(
         "gpudiscover_marker", "the name of the marker that says what a test needs (gpu)", default=""

@@ -31,7 +31,7 @@ _NAME = "gpudiscover-reporting"
 def header(config: pytest.Config) -> list[str]:
     """What is set of ours, and the devices where this process knows them already."""
     said = [
-        key if key == "strict" else f"{key.replace('_', '-')} {printable(text, 120)}"
+        key if key in ("strict", "hardware") else f"{key.replace('_', '-')} {printable(text, 120)}"
         for key, text in given(config).items()
     ]
     devices = session_discovery(config).seen().devices if known_report(config) else ()

@@ -37,6 +37,7 @@ class Settings:
         host: the host file that the runner `fake` simulates; None for the built-in machine.
         timeout: seconds for each enumerate and each verify probe; None for the engine's own.
         strict: whether what cannot be met fails instead of being skipped.
+        hardware: whether the hardware suite is run.
         require: what the machine must have, together.
         marker: the name of our marker.
         lease_timeout: seconds a test waits for its lease.
@@ -53,6 +54,7 @@ class Settings:
     host: str | None
     timeout: float | None
     strict: bool
+    hardware: bool
     require: tuple[Requirement, ...]
     marker: str
     lease_timeout: float
@@ -82,6 +84,7 @@ class Settings:
             host=_path(config, "host"),
             timeout=_seconds(config, "timeout") if value(config, "timeout") else None,
             strict=_flag(config, "strict"),
+            hardware=_flag(config, "hardware"),
             require=_requirements(config, "require"),
             marker=_identifier(config, "marker", default="gpu"),
             lease_timeout=_seconds(config, "lease_timeout", default=600),

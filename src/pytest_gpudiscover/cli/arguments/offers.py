@@ -64,10 +64,15 @@ COMMANDS: Mapping[str, Command] = {
         purpose="print the GPUs in one line of JSON: the matrix of a CI job",
         exit_codes={"0": "discovery ran, with devices or without"},
     ),
+    "frameworks": Command(
+        usage="gpudiscover frameworks [--json] [options]",
+        purpose="check that torch, CuPy and JAX, where installed, see the same GPUs",
+        exit_codes={"0": "those that are installed do", "1": "one sees others, or could not be asked"},
+    ),
 }
 
 _ALL = tuple(COMMANDS)
-_DISCOVERING = ("list", "check", "run", "doctor", "matrix")
+_DISCOVERING = ("list", "check", "run", "doctor", "matrix", "frameworks")
 _NEEDING = ("check", "run")
 
 
@@ -124,7 +129,7 @@ _ASKED = (
         of=_DISCOVERING,
         metavar="SECONDS",
         type=values.seconds,
-        help="the limit of each enumerate and each verify probe",
+        help="the limit of each enumerate and each verify probe, and of each question to a framework",
     ),
 )
 _NEEDED = (
@@ -182,7 +187,7 @@ _HELD = (
 _PRINTED = (
     _option(
         "--json",
-        of=("list", "check", "leases", "doctor", "matrix"),
+        of=("list", "check", "leases", "doctor", "matrix", "frameworks"),
         action="store_true",
         help="print one JSON object and nothing else",
     ),

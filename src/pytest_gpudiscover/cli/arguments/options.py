@@ -17,8 +17,8 @@ class Options:
     """What a user asked for.
 
     Attributes:
-        command: `list`, `check`, `run`, `leases`, `doctor`, `matrix`, or `version`, which users
-            know as an option.
+        command: `list`, `check`, `run`, `leases`, `doctor`, `matrix`, `frameworks`, or `version`, which is
+            an option for users.
         json: print JSON and nothing else.
         verbosity: 0: no log; 1: down to debug; 2 and more: down to trace.
         runner: as `choosing.chosen_installation` takes it.
@@ -26,7 +26,8 @@ class Options:
         variant: ask this variant only.
         without_variants: leave these out.
         overlap: the overlap policy.
-        timeout: seconds for each enumerate and each verify probe; None: the engine's.
+        timeout: seconds for each enumerate and each verify probe, and each question to a framework; None: the
+            usual ones.
         requirement: what `check` checks, and what `run` leases.
         share: whether `run` shares cards, by memory.
         wait: seconds that `run` waits for its lease; None: as long as it takes.
