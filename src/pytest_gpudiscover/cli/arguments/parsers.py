@@ -12,7 +12,7 @@ from pytest_gpudiscover.errors import UsageError
 _PURPOSE = "Find the GPUs of this machine that can really be used, and hold them."
 _EXIT_CODES = {
     "0": "it ran (check: the requirement is met; doctor: no problem was found)",
-    "1": "check, run: no such GPUs here; doctor: a problem was found; frameworks: one sees others",
+    "1": "check, run: no such GPUs here; doctor: a problem; frameworks: they differ",
     "...": "run: that of COMMAND, and more: see gpudiscover run --help",
 }
 _EXIT_CODES_OF_ALL = {"2": "it could not run", "130": "interrupted"}
