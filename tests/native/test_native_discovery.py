@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gpudiscover import NativeInstallation, Phase, Reason, discover
+from pytest_gpudiscover.native.drivers import DRIVERS
 from pytest_gpudiscover.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -136,3 +137,24 @@ def test_a_driver_that_is_not_on_the_machine_costs_no_process(monkeypatch: pytes
     assert {rejection.reason for rejection in report.rejected} == {Reason.DRIVER_MISSING}
     assert said["vulkan"].startswith("libvulkan.so.1 is not on this machine: install ")
     assert said["cuda"].startswith("libcuda.so.1 is not on this machine: if there is an NVIDIA GPU, ")
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        ("linux", {"cuda", "rocm", "level_zero", "vulkan"}),
+        ("win32", {"cuda", "rocm", "level_zero", "vulkan"}),
+        ("darwin", {"metal", "vulkan"}),
+    ],
+)
+def test_what_a_platform_never_has_is_missed_only_by_those_who_ask_for_it(
+    system: str, expected: set[str]
+) -> None:
+    around = Surroundings(system=system)
+    located = NativeInstallation().locate(around)
+    known = [*(variant.name for variant in located.variants), *(gone.variant for gone in located.missing)]
+    assert sorted(known) == sorted(expected)
+    for name in DRIVERS.keys() - expected:
+        (gone,) = NativeInstallation(variant=name).locate(around).missing
+        assert (gone.variant, gone.reason) == (name, Reason.DRIVER_MISSING)
+        assert f" is not looked for on {system}: " in gone.detail

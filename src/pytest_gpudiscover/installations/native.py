@@ -51,9 +51,15 @@ class NativeInstallation:
             raise RunnerNotFoundError(
                 "python", "this interpreter does not know its own path, so it cannot start a runner"
             )
+        # What this platform never has is missed only by those who ask for it.
+        drivers = {
+            name: driver
+            for name, driver in DRIVERS.items()
+            if name == self.variant or driver.library_names(surroundings.system)
+        }
         absent = {
             name: sentence
-            for name, driver in DRIVERS.items()
+            for name, driver in drivers.items()
             if (
                 sentence := absence(
                     driver, platform=surroundings.system, environment=surroundings.environment
@@ -66,7 +72,7 @@ class NativeInstallation:
             command=(sys.executable, "-I", "-S", str(_PROGRAM)),
             variants=ordered(
                 Variant(name=name, environment={DRIVER_VARIABLE: name} | _order(driver, surroundings))
-                for name, driver in DRIVERS.items()
+                for name, driver in drivers.items()
                 if name not in absent
             ),
             missing=tuple(
