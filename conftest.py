@@ -9,8 +9,6 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-pytest_plugins = ["pytester"]
-
 # `pytest --hypothesis-profile=NAME` chooses one; docs/property-testing.md says when to use which.
 # A busy machine draws slowly, and takes long: neither is a failure.
 _patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

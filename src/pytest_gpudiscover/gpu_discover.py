@@ -54,7 +54,7 @@ def parse_printed(body: bytes) -> Answer:
         entries = _entries(decoded(body))
     except RefusedError as refusal:
         return Answer((refused_whole(str(refusal)),))
-    places: dict[str, int] = {}
+    places: dict[str | None, int] = {}
     return Answer(tuple(believed(_entry(value, places)) for value in entries))
 
 
@@ -97,12 +97,12 @@ _FIELDS: dict[str, tuple[str, Reader]] = {
 _REQUIRED = ("library", "index")
 
 
-def _entry(value: object, places: dict[str, int]) -> DeviceInfo | Rejection:
+def _entry(value: object, places: dict[str | None, int]) -> DeviceInfo | Rejection:
     """Read one entry; `places` counts those of each library, and this one too."""
     if not isinstance(value, Object):
         return refused_entry(DeviceInfo(id="", library=""), f"a device must be an object, got {kind(value)}")
     fields, problems = read_fields(value, _FIELDS)
-    library = fields.get("library", "")
+    library = fields.get("library")
     place = places.get(library, 0)
     places[library] = place + 1
     given = {key.lower() for key, _ in value.pairs}

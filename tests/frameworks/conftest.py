@@ -36,16 +36,31 @@ H100 = DeviceInfo(
     pci_id="0001:c1:00.0",
     total_memory=80 * GIB,
 )
+SLICES = tuple(
+    DeviceInfo(
+        id=f"MIG-{digit}0000000-0102-0304-0506-0708090a0b0c",
+        library="CUDA",
+        variant="cuda",
+        description="NVIDIA H100 MIG 1g.10gb",
+        pci_id="0001:c2:00.0",
+        total_memory=10 * GIB,
+    )
+    for digit in "12"
+)
 IRIS = DeviceInfo(id="0", library="Vulkan", variant="vulkan", description="Iris", index=0, total_memory=GIB)
+CARDS = (L4, H100, *SLICES)
 BOTH = Report(devices=(L4, H100, IRIS))
 
 _SHOWN = f"""
 import json, os, sys
 from types import SimpleNamespace
 
-cards = {{one["id"]: one for one in json.loads({json.dumps(json.dumps([vars(L4), vars(H100)]))})}}
+cards = {{one["id"]: one for one in json.loads({json.dumps(json.dumps([vars(one) for one in CARDS]))})}}
+whole = [one for one in cards.values() if one["id"].startswith("GPU-")]
 mask = os.environ.get("CUDA_VISIBLE_DEVICES")
 shown = [cards[name] for name in (cards if mask is None else mask.split(",")) if name in cards]
+if any(one["id"].startswith("MIG-") for one in shown):
+    del shown[1:]
 """
 
 _TORCH = """
@@ -77,7 +92,7 @@ class CUDARuntimeError(RuntimeError):
 
 def count():
     if not shown:
-        raise CUDARuntimeError(100)
+        raise CUDARuntimeError(int(os.environ.get("STATUS", "100")))
     return len(shown)
 
 def properties(place):
@@ -110,6 +125,12 @@ def devices():
 _PACKAGES = {"torch": _TORCH, "cupy": _CUPY, "jax": _JAX}
 Install = Callable[..., None]
 Check = Callable[..., Verdict]
+
+
+@pytest.fixture
+def slices() -> tuple[DeviceInfo, ...]:
+    """Two slices of one card, of which CUDA shows a process one at most."""
+    return SLICES
 
 
 @pytest.fixture

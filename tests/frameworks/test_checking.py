@@ -54,14 +54,31 @@ def test_a_framework_for_cpus_has_no_gpu_support(
     assert check(name).outcome is Outcome.NO_GPU_SUPPORT
 
 
-def test_cupy_without_a_device_sees_none(install: Install, check: Check) -> None:
+def test_slices_of_one_card_are_there_for_a_process_each(
+    install: Install, check: Check, slices: tuple[DeviceInfo, ...]
+) -> None:
+    install("torch")
+    found = check("torch", Report(devices=slices))
+    assert (found.outcome, found.devices, found.problems) == (Outcome.AGREES, 2, ())
+
+
+def test_a_slice_that_its_own_mask_does_not_show_differs(
+    install: Install, check: Check, slices: tuple[DeviceInfo, ...]
+) -> None:
+    install("torch", after=f"if mask == {slices[1].id!r}: shown.clear()")
+    (problem,) = check("torch", Report(devices=slices)).problems
+    assert problem == f"{slices[1].id} alone: it sees 0 devices where 1 are shown to it"
+
+
+@pytest.mark.parametrize("status", ["100", "35"])
+def test_cupy_without_a_device_or_a_driver_sees_none(install: Install, check: Check, status: str) -> None:
     install("cupy")
-    found = check("cupy", Report(), CUDA_VISIBLE_DEVICES="")
+    found = check("cupy", Report(), CUDA_VISIBLE_DEVICES="", STATUS=status)
     assert (found.outcome, found.devices) == (Outcome.AGREES, 0)
 
 
 def test_a_framework_that_sees_something_else_differs(install: Install, check: Check) -> None:
-    install("torch", after="shown = list(cards.values())")
+    install("torch", after="shown = whole")
     found = check("torch")
     assert (found.outcome, found.bad) == (Outcome.DIFFERS, True)
     assert found.problems == tuple(
@@ -72,7 +89,7 @@ def test_a_framework_that_sees_something_else_differs(install: Install, check: C
 
 
 def test_a_framework_that_sees_what_no_discovery_found_differs(install: Install, check: Check) -> None:
-    install("torch", after="shown = [cards[name] for name in cards]")
+    install("torch", after="shown = whole")
     found = check("torch", Report())
     assert found.problems == (
         "all at once: it sees 2 devices (NVIDIA L4, NVIDIA H100) where 0 are shown to it",
@@ -166,7 +183,7 @@ def command(site: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_says_what_became_of_each_and_fails_where_one_differs(
     install: Install, site: Path
 ) -> None:
-    install("torch", after="shown = [cards[name] for name in cards]")
+    install("torch", after="shown = whole")
     install("jax", before="raise ImportError('no jaxlib')")
     done = command(site, "--json")
     answer = json.loads(done.stdout)

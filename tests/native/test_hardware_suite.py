@@ -59,7 +59,6 @@ def suite(clean_environment: dict[str, str], tmp_path: Path) -> Suite:
         report = tmp_path / "junit.xml"
         plain = [
             f"--junitxml={report}",
-            "-rs",
             "-W",
             "error",
             "-p",

@@ -188,6 +188,33 @@ def test_a_bad_device_costs_only_itself_and_says_why(entry: object, problem: str
     assert problem in rejection.detail
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"{}", "expected an object with a list of devices, and it has none"),
+        (b'{"devices": [], "DEVICES": null}', "the list of devices is given twice"),
+    ],
+)
+def test_what_is_wrong_with_the_whole_is_said_in_a_sentence(body: bytes, sentence: str) -> None:
+    answer = parse_printed(body)
+    assert answer.refused is not None
+    assert answer.refused.detail == sentence
+
+
+@pytest.mark.parametrize(
+    ("entry", "known"),
+    [
+        (7, DeviceInfo(id="", library="")),
+        ({"name": "a"}, DeviceInfo(id="0", library="", name="a")),
+        ({"name": "a", "index_matches_backend": True}, DeviceInfo(id="0", library="", name="a")),
+        ({"library": "hip", "index": 0, "device_id": "GPU-a,b"}, DeviceInfo(id="", library="ROCm")),
+    ],
+)
+def test_a_rejection_knows_of_the_device_what_could_be_read(entry: object, known: DeviceInfo) -> None:
+    (rejection,) = parse_printed(printed(entry)).rejections
+    assert rejection.device == known
+
+
 def test_what_only_the_kernel_lists_has_no_memory_and_is_no_device() -> None:
     """Where ROCm's library cannot be loaded, sysfs alone is printed, without any memory."""
     entry = {key: CUDA[key] for key in ("library", "index", "index_matches_backend", "device_id")}

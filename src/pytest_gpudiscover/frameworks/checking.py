@@ -69,8 +69,10 @@ class _Check:
         if first.failure:
             return Verdict(framework=framework, outcome=Outcome.FAILED, problems=(first.failure,))
         expected = [device for device in self._report.devices if device.library == first.library]
-        asked = [("all at once", first, expected)]
-        if len(expected) > 1:
+        several = len(expected) > 1
+        # CUDA shows a process one slice at most: several are there for several processes.
+        asked = [] if several and any(map(_is_slice, expected)) else [("all at once", first, expected)]
+        if several:
             asked += [(f"{one.id} alone", await self._ask(framework, [one]), [one]) for one in expected]
         problems = [problem for question in asked for problem in _problems(*question)]
         failed = any(answer.failure for _, answer, _ in asked)
@@ -88,6 +90,10 @@ class _Check:
         around = self._surroundings
         environment = changed(around.environment, masks, system=around.system)
         return await ask(self._start, framework, environment, self._timeout)
+
+
+def _is_slice(device: DeviceInfo) -> bool:
+    return device.id.startswith("MIG-")
 
 
 def _problems(shown: str, answer: Answer, expected: Sequence[DeviceInfo]) -> list[str]:

@@ -14,8 +14,9 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-_NO_DEVICE = 100
-"""The result of CUDA's runtime (`cudaErrorNoDevice`) and of HIP (`hipErrorNoDevice`)."""
+_NO_DEVICE = (100, 35)
+"""Results of CUDA's runtime (`cudaErrorNoDevice`, and `cudaErrorInsufficientDriver` where there is no driver)
+and of HIP (`hipErrorNoDevice`)."""
 
 
 def main(framework: str, path: str) -> None:
@@ -57,7 +58,7 @@ def _cupy() -> dict[str, Any]:
     try:
         number = runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
-        if error.status != _NO_DEVICE:
+        if error.status not in _NO_DEVICE:
             raise
         number = 0
     shown = [runtime.getDeviceProperties(place) for place in range(number)]

@@ -122,10 +122,10 @@ class Machine:
             assert program.hear() == "ready"
             yield program
 
-    def unmasked(self) -> None:
-        """Skip a test that compares with the whole machine, of which masks hide a part."""
+    def unmasked(self, library: str) -> None:
+        """Skip a test that compares with the whole machine, of whose library masks may hide a part."""
         if self.report.masks:
-            pytest.skip(f"{' and '.join(self.report.masks)} may hide devices: unset it to compare")
+            self.lacks(f"{' and '.join(self.report.masks)} may hide devices: unset it to compare", library)
 
 
 def current(devices: tuple[DeviceInfo, ...], device: DeviceInfo) -> DeviceInfo | None:

@@ -27,7 +27,7 @@ def test_every_device_was_verified_alone(machine: Machine, device: DeviceInfo) -
     ]
     assert [probe.outcome for probe in own] == ["answered"], [dict(probe.mask) for probe in probes]
     took = (own[0].ready or own[0].ended) - own[0].started
-    machine.notes.append(f"{device.id}: initialised alone, and its work compared, in {took:.3f} s")
+    machine.notes.append(f"{device.id}: initialised alone, and answered, in {took:.3f} s")
 
 
 def test_a_device_without_room_for_a_context_fails_its_verification(

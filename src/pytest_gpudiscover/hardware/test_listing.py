@@ -14,7 +14,7 @@ _LEAST, _MOST = 0.9, 1.001
 
 def test_every_card_of_nvidia_smi_is_found_once(machine: Machine) -> None:
     """What NVML knows and what is usable are the same cards, and each has the memory that NVML says."""
-    machine.unmasked()
+    machine.unmasked("CUDA")
     try:
         cards = nvidia_cards()
     except UnknownError as error:
@@ -30,7 +30,7 @@ def test_every_card_of_nvidia_smi_is_found_once(machine: Machine) -> None:
 
 def test_every_card_that_amdgpu_drives_is_found_once(machine: Machine) -> None:
     """What the kernel's driver has and what is usable are the same cards, through whichever library."""
-    machine.unmasked()
+    machine.unmasked("ROCm")
     cards = amd_cards()
     if not cards:
         machine.lacks("the kernel's driver amdgpu has no card", "ROCm")
@@ -44,9 +44,10 @@ def test_a_card_that_cuda_and_vulkan_show_is_one_device(machine: Machine) -> Non
     if not ours:
         machine.lacks("no device is used through CUDA", "CUDA")
     dropped = [
-        (rejection.device, rejection.pci_id)
+        rejection
         for rejection in machine.report.rejected
         if rejection.phase == "duplicate" and rejection.library == "Vulkan"
+        if any(same_card(rejection.pci_id, device.pci_id) for device in ours)
     ]
     twice = [
         f"{other.description} at {other.pci_id or 'an unknown place'} ({other.library} {other.id})"
@@ -54,7 +55,7 @@ def test_a_card_that_cuda_and_vulkan_show_is_one_device(machine: Machine) -> Non
         if other.library == "Vulkan" and _is_one_of(other, ours)
     ]
     assert twice == [], "used through CUDA, and once more"
-    if not any(same_card(pci_id, device.pci_id) for _, pci_id in dropped for device in ours):
+    if not dropped:
         machine.lacks("Vulkan lists no card of CUDA's", "Vulkan")
     machine.notes.append(f"through CUDA and Vulkan: {len(dropped)}, each of them one device")
 

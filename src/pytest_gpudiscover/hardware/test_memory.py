@@ -31,7 +31,7 @@ def test_free_memory_follows_what_is_taken_and_given_back(machine: Machine, held
     with machine.holder(device) as holder:
         before = _free(machine, device)
         if before < SIZE + TOLERANCE:
-            pytest.skip(f"only {in_unit(before, 'MiB')} of it are free: end what uses it")
+            machine.lacks(f"only {in_unit(before, 'MiB')} of it are free: end what uses it", device.library)
         assert holder.ask(f"take {SIZE}") == f"took {SIZE}"
         taken = machine.followed(device, lambda free: _about(before - free, SIZE))
         assert taken is not None
@@ -70,7 +70,8 @@ def may_be_filled(machine: Machine, device: DeviceInfo) -> None:
         pytest.skip("Windows lends GPUs the system's memory, so that they cannot be filled")
     free = _free(machine, device)
     if free < max(QUIET * device.total_memory, LEFT + SIZE):
-        pytest.skip(f"only {in_unit(free, 'MiB')} of it are free, so somebody uses it: end that")
+        shown = in_unit(free, "MiB")
+        machine.lacks(f"only {shown} of it are free, so somebody uses it: end that", device.library)
 
 
 def _known(machine: Machine, device: DeviceInfo) -> None:

@@ -66,7 +66,10 @@ def nvidia_cards() -> tuple[Card, ...]:
 
 
 def _card(line: str) -> Card:
-    uuid, pci_id, memory, name = (part.strip() for part in line.split(",", 3))
+    parts = [part.strip() for part in line.split(",", 3)]
+    if len(parts) < 4:
+        raise UnknownError(f"nvidia-smi lists no card: {printable(line.strip())}")
+    uuid, pci_id, memory, name = parts
     return Card(pci_id=pci_id, name=name, uuid=uuid, memory=int(memory) * _MIB if memory.isdigit() else None)
 
 

@@ -28,6 +28,8 @@ def add_suite(config: pytest.Config) -> None:
             "gpudiscover_hardware: its tests measure the same GPUs, and would disturb each other in several"
             " workers: expected -n0"
         )
+    if "s" not in config.option.reportchars:
+        config.option.reportchars += "s"  # what was skipped, and why, is what this run is to tell
     named = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
     config.args = [*named, *map(str, _places(config))]
 
