@@ -9,17 +9,21 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from machine_trees import MachineTree, no_nodes, radeon
 from pytest_gpudiscover.cli.doctor_rendering import shown_findings
+from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.doctor.facts import Limits
 from pytest_gpudiscover.doctor.findings import Finding, Name, Severity, Topic
 from pytest_gpudiscover.doctor.gathering import VARIABLES_LOOKED_AT
 from pytest_gpudiscover.doctor.rules import findings
-from pytest_gpudiscover.reports import Phase, ProbeRecord, Report
+from pytest_gpudiscover.native.drivers import CUDA, LEVEL_ZERO
+from pytest_gpudiscover.native.drivers.rocm_access import obstacle
+from pytest_gpudiscover.reports import Phase, ProbeRecord, Reason, Rejection, Report
 
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -46,13 +50,36 @@ def printed(found: list[Finding]) -> str:
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
-def test_the_example_is_what_is_printed(tmp_path: Path) -> None:
+def reported(tree: MachineTree) -> Report:
+    """What the native runner's probes say of a machine with a Radeon whose nodes may not be opened."""
+    card = DeviceInfo(
+        id="GPU-a1b2c3d4e5f60718", library="ROCm", variant="rocm", description="AMD Radeon RX 7900 XTX"
+    )
+    said = obstacle(str(tree.root), 128, no_nodes).replace(f"--group-add {tree.group}", "--group-add 109")
+    absent = (
+        Rejection(
+            phase=Phase.ENUMERATE,
+            reason=Reason.DRIVER_MISSING,
+            detail=driver.missing("linux"),
+            variant=driver.variant,
+        )
+        for driver in (CUDA, LEVEL_ZERO)
+    )
+    unusable = Rejection.of(card, Phase.ENUMERATE, Reason.UNUSABLE, said)
+    asked = (
+        ProbeRecord(phase=Phase.ENUMERATE, variant=variant, started=0.0, ended=0.1, outcome="answered")
+        for variant in ("rocm", "vulkan")
+    )
+    return Report(rejected=(*absent, unusable), probes=tuple(asked))
+
+
+def test_the_example_is_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grp.getgrgid", lambda number: SimpleNamespace(gr_name="render"))
     tree = MachineTree(tmp_path / "machine")
     radeon(tree)
     usual = Limits(files=1024, processes=63432, locked=8 << 20)
     machine = replace(tree.gathered(may=no_nodes), limits=usual)
-    asked = ProbeRecord(phase=Phase.ENUMERATE, variant="vulkan", started=0.0, ended=0.1, outcome="answered")
-    assert blocks("text") == [printed(findings(machine, Report(probes=(asked,))))]
+    assert blocks("text") == [printed(findings(machine, reported(tree)))]
 
 
 def test_every_finding_severity_and_variable_is_explained() -> None:

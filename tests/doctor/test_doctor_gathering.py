@@ -85,6 +85,31 @@ def test_this_process_can_be_asked_who_it_is_and_what_it_may_use() -> None:
     assert limits(4096).memory == 4096
 
 
+@pytest.mark.parametrize(
+    ("prefix", "order"),
+    [
+        ("/opt/conda", ["/users", "/opt/conda/lib", "/lib", "/usr/lib"]),
+        ("/usr", ["/users", "/lib", "/usr/lib"]),
+    ],
+)
+def test_where_conda_s_interpreter_searches_is_searched_behind_the_user_s_path(
+    tree: MachineTree, monkeypatch: pytest.MonkeyPatch, prefix: str, order: list[str]
+) -> None:
+    monkeypatch.setattr("sys.base_prefix", prefix)
+    for directory in order:
+        tree.library("libcuda.so.1", directory=directory)
+    found = [library.path.removesuffix("/libcuda.so.1") for library in cuda(tree, "/users")]
+    assert found == order
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "9" * 5000, "", "-1"])
+def test_a_line_whose_number_is_none_gives_no_group_its_name(tree: MachineTree, number: str) -> None:
+    workstation(tree)
+    tree.file("/etc/group", f"odd:x:{number}:\nrender:x:{tree.group}:ann\n")
+    tree.file("/etc/passwd", f"odd:x:{number}:0::/:/bin/sh\n")
+    assert {(node.group, node.member) for node in tree.gathered().nodes} == {("render", True)}
+
+
 def test_a_card_of_amd_has_the_uuid_that_masks_know_it_by(tree: MachineTree) -> None:
     tree.card(AMD, driver="amdgpu")
     tree.file("/sys/bus/pci/devices/0000:01:00.0/unique_id", "a1b2c3d4e5f60718\n")
@@ -96,10 +121,13 @@ def test_a_card_of_amd_has_the_uuid_that_masks_know_it_by(tree: MachineTree) -> 
     [
         ({"/.dockerenv": ""}, "docker"),
         ({"/run/.containerenv": ""}, "podman"),
+        ({"/.dockerenv": "", "/run/secrets/kubernetes.io/x": ""}, "kubernetes"),
         ({"/.dockerenv": "", "/var/run/secrets/kubernetes.io/x": ""}, "kubernetes"),
         ({"/run/systemd/container": "lxc\n"}, "lxc"),
-        ({"/proc/self/cgroup": "5:cpu:/kubepods/besteffort/pod1\n"}, "kubernetes"),
-        ({"/proc/self/cgroup": "0::/user.slice/user-1000.slice\n"}, None),
+        ({"/proc/1/cgroup": "5:cpu:/kubepods/besteffort/pod1\n"}, "kubernetes"),
+        ({"/proc/1/cgroup": "0::/system.slice/containerd-1f.scope\n"}, "containerd"),
+        ({"/proc/1/cgroup": "0::/init.scope\n"}, None),
+        ({"/proc/self/cgroup": "0::/system.slice/docker.service\n"}, None),
     ],
 )
 def test_a_container_is_told_by_its_files(tree: MachineTree, files: dict[str, str], kind: str | None) -> None:

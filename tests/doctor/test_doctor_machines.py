@@ -14,6 +14,7 @@ from machine_trees import (
     NVIDIA,
     OPEN_MODULE,
     UUID,
+    VIRTIO,
     MachineTree,
     bad,
     named,
@@ -57,6 +58,35 @@ def test_a_user_who_is_not_in_the_group_is_told_the_command_that_joins_it(tree: 
     assert forbidden.came.startswith("ann may not open /dev/kfd, /dev/dri/renderD128 (")
     assert ":render, mode 0660)" in forbidden.came
     assert forbidden.command == "sudo usermod -aG render $USER"
+
+
+def test_a_render_node_that_cuda_does_without_is_a_warning(tree: MachineTree) -> None:
+    workstation(tree)
+    tree.node("/dev/dri/renderD128", 0o660)
+    tree.named_group("render")
+    found = tree.findings(USABLE, may=lambda path, mode: "/dri/" not in path)
+    (forbidden,) = named(found, Name.NODE_FORBIDDEN)
+    assert forbidden.severity is Severity.WARNING
+    assert bad(found) == [Name.NODE_FORBIDDEN]
+
+
+def test_a_render_node_of_a_virtual_machine_s_screen_keeps_nobody_from_a_gpu(tree: MachineTree) -> None:
+    tree.card(VIRTIO, driver="virtio-pci")
+    tree.node("/dev/dri/renderD128", 0o660)
+    found = tree.findings(may=no_nodes)
+    assert [finding.severity for finding in named(found, Name.NODE_FORBIDDEN)] == [Severity.NOTE]
+    assert bad(found) == []
+
+
+@pytest.mark.parametrize("vendor", [NVIDIA, AMD, INTEL])
+def test_a_node_that_a_gpu_is_computed_through_is_a_problem(tree: MachineTree, vendor: str) -> None:
+    if vendor == NVIDIA:
+        workstation(tree)
+    else:
+        tree.card(vendor, driver="amdgpu" if vendor == AMD else "xe")
+        tree.node("/dev/dri/renderD128", 0o660)
+    (forbidden,) = named(tree.findings(may=no_nodes), Name.NODE_FORBIDDEN)
+    assert forbidden.severity is Severity.PROBLEM
 
 
 def test_a_user_who_joined_the_group_after_his_login_has_to_log_in_again(tree: MachineTree) -> None:
@@ -130,6 +160,28 @@ def test_a_library_of_another_version_than_the_kernel_s_driver_is_a_problem(tree
     both = f"{LIBRARIES}/libcuda.so.1 is of 535.183.01, the kernel's driver of 550.90.07"
     assert differing[0].came == both
     assert differing[0].next_step.startswith("restart the machine")
+
+
+def test_a_jetson_whose_libcuda_has_a_version_of_its_own_has_no_problem(tree: MachineTree) -> None:
+    tree.nvidia_driver("540.4.0", OPEN_MODULE)
+    for module in ("nvidia", "nvgpu"):
+        tree.file(f"/sys/module/{module}/initstate", "live\n")
+    for name in ("nvidia0", "nvidiactl"):
+        tree.node(f"/dev/{name}")
+    tree.library("libcuda.so.1", "libcuda.so.1.1", directory=f"{LIBRARIES}/nvidia")
+    tree.library("libvulkan.so.1")
+    found = tree.findings(USABLE, LD_LIBRARY_PATH=f"{LIBRARIES}/nvidia")
+    assert bad(found) == []
+    (loaded,) = named(found, Name.DRIVER_LOADED)
+    assert loaded.came.endswith("nvidia 540.4.0, nvgpu")
+
+
+@pytest.mark.parametrize("target", ["libcuda.so.1.1", "libcuda.so.old.550"])
+def test_a_name_that_tells_no_version_of_the_driver_s_is_not_compared(tree: MachineTree, target: str) -> None:
+    workstation(tree)
+    tree.below(f"{LIBRARIES}/libcuda.so.1").unlink()
+    tree.library("libcuda.so.1", target)
+    assert bad(tree.findings(USABLE)) == []
 
 
 def test_a_library_that_has_a_second_name_for_linking_is_named_once(tree: MachineTree) -> None:

@@ -24,6 +24,8 @@ DEVICE = DeviceInfo(
     id="GPU-1", library="CUDA", variant="cuda_v13", description="A Card", pci_id="0000:01:00.0"
 )
 
+OTHER = replace(DEVICE, id="GPU-2", pci_id="0000:02:00.0")
+
 
 def said(machine: Machine, report: Report | None = None, *, simulated: bool = False) -> list[Finding]:
     return findings(machine, report or Report(devices=(DEVICE,)), simulated=simulated)
@@ -58,6 +60,10 @@ def test_a_mask_says_what_it_shows(variables: dict[str, str], shown: str) -> Non
         ({"ROCR_VISIBLE_DEVICES": "0,0"}, "'0' ends the list of ROCR_VISIBLE_DEVICES"),
         ({"HIP_VISIBLE_DEVICES": "0, 1"}, "'1' ends the list of HIP_VISIBLE_DEVICES"),
         ({"GGML_VK_VISIBLE_DEVICES": "0 a"}, "'a' ends the list of GGML_VK_VISIBLE_DEVICES"),
+        (
+            {"GGML_VK_VISIBLE_DEVICES": "0x,1"},
+            "'0x' ends the list of GGML_VK_VISIBLE_DEVICES, so that 1 behind",
+        ),
     ],
 )
 def test_an_entry_that_ends_the_list_is_a_warning(variables: dict[str, str], words: str) -> None:
@@ -111,6 +117,11 @@ def test_level_zero_s_mask_is_read_as_its_driver_reads_it() -> None:
     assert shown.came == "ZE_AFFINITY_MASK=1,0 shows 0, 1 of Level Zero's devices and hides the others"
     (without_effect,) = masked(ZE_AFFINITY_MASK="default")
     assert "masks nothing here" in without_effect.came
+
+
+@pytest.mark.parametrize("value", ["x,1", "0.0,0.1", "1,1,0", "0,"])
+def test_level_zero_passes_over_what_it_does_not_read_and_no_entry_ends_its_list(value: str) -> None:
+    assert bad(masked(ZE_AFFINITY_MASK=value)) == []
 
 
 @pytest.mark.parametrize(("order", "warned"), [("PCI_BUS_ID", False), ("BUS", True)])
@@ -190,12 +201,29 @@ def rejection(reason: Reason, device: DeviceInfo | None = None) -> Report:
     return Report(devices=(DEVICE,), rejected=(rejected,))
 
 
+def severity_of_rejected(machine: Machine, report: Report, *, simulated: bool = False) -> Severity:
+    (rejected,) = named(said(machine, report, simulated=simulated), Name.REJECTED)
+    return rejected.severity
+
+
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason in STEPS])
 def test_what_failed_is_a_problem_with_its_reason_and_a_next_step(reason: Reason) -> None:
-    (rejected,) = named(said(Machine(), rejection(reason)), Name.REJECTED)
+    (rejected,) = named(said(RADEONS, rejection(reason)), Name.REJECTED)
     assert rejected.severity is Severity.PROBLEM
     assert rejected.came == f"cuda_v12: {reason} (enumerate): the detail"
     assert rejected.next_step == STEPS[reason]
+
+
+def test_a_library_that_fails_where_there_is_no_gpu_keeps_none_from_being_used() -> None:
+    failed = replace(rejection(Reason.RUNNER_ERROR), devices=())
+    assert severity_of_rejected(Machine(), failed) is Severity.WARNING
+    assert severity_of_rejected(RADEONS, failed) is Severity.PROBLEM
+    assert severity_of_rejected(Machine(), failed, simulated=True) is Severity.PROBLEM
+    assert severity_of_rejected(Machine(), rejection(Reason.CRASHED, OTHER)) is Severity.PROBLEM
+
+
+def test_elsewhere_than_on_linux_nobody_knows_that_there_is_no_gpu() -> None:
+    assert severity_of_rejected(Machine(system="win32"), rejection(Reason.CRASHED)) is Severity.PROBLEM
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in STEPS])

@@ -77,6 +77,8 @@ def test_a_machine_without_device_nodes_is_told_of_the_kernel_s_driver(tmp_path:
         (".dockerenv", ""),
         ("run/.containerenv", "engine=podman"),
         ("run/secrets/kubernetes.io/serviceaccount/token", ""),
+        ("var/run/secrets/kubernetes.io/serviceaccount/token", ""),
+        ("run/systemd/container", "systemd-nspawn\n"),
         ("proc/1/cgroup", "12:memory:/kubepods/besteffort/pod1\n"),
     ],
 )
@@ -117,7 +119,9 @@ def test_two_versions_of_the_driver_are_both_named_with_the_library_s_place(root
     assert words(root, 803).startswith(named)
 
 
-@pytest.mark.parametrize("library", ["libcuda.so.535.161.07", "libcuda.so.1", "libc.so.6"])
+@pytest.mark.parametrize(
+    "library", ["libcuda.so.535.161.07", "libcuda.so.1", "libcuda.so.1.1", "libcuda.so.old.1", "libc.so.6"]
+)
 def test_versions_that_do_not_differ_or_are_not_known_are_not_named(root: Path, library: str) -> None:
     write(root, "sys/module/nvidia/version", "535.161.07\n")
     write(root, "proc/self/maps", f"7f00-7f01 r--p 00000000 08:01 42   /opt/lib/{library}\n")

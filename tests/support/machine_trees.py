@@ -13,7 +13,7 @@ from pytest_gpudiscover.doctor.rules import findings
 from pytest_gpudiscover.reports import Report
 from pytest_gpudiscover.surroundings import Surroundings
 
-NVIDIA, AMD, INTEL, ASPEED = "0x10de", "0x1002", "0x8086", "0x1a03"
+NVIDIA, AMD, INTEL, ASPEED, VIRTIO = "0x10de", "0x1002", "0x8086", "0x1a03", "0x1af4"
 PRODUCTS = {NVIDIA: "0x2684", AMD: "0x744c"}
 """An RTX 4090, an RX 7900 XTX."""
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"

@@ -23,7 +23,7 @@ class Module:
     """A kernel driver that is loaded.
 
     Attributes:
-        name: `nvidia`, `amdgpu`, `i915`, `xe`, `nouveau`.
+        name: `nvidia`, `nvgpu` (of Jetson's chips), `amdgpu`, `i915`, `xe`, `nouveau`, `radeon`.
         version: its own; "" for one that comes with the kernel.
     """
 
@@ -143,7 +143,7 @@ class Container:
     """The container that we are in.
 
     Attributes:
-        kind: `docker`, `podman`, `kubernetes`, `lxc`, or `container`.
+        kind: `docker`, `podman`, `kubernetes`, `containerd`, `lxc`, or what systemd was told.
         evidence: what tells.
     """
 

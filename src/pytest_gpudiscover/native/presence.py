@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from pytest_gpudiscover.native.drivers import Driver
 
-_LOADER_CACHE = "/etc/ld.so.cache"
-_LINUX_DIRECTORIES = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/usr/lib/wsl/lib")
+LOADER_CACHE = "/etc/ld.so.cache"
+LINUX_DIRECTORIES = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/usr/lib/wsl/lib")
 # Where no cache was ever built (small containers), Debian's loader still knows its directories by itself.
-_MULTIARCH_PARENTS = ("/lib", "/usr/lib")
+MULTIARCH_PARENTS = ("/lib", "/usr/lib")
 _MACOS_DIRECTORIES = ("/usr/local/lib", "/usr/lib")
 
 
@@ -79,7 +79,7 @@ def is_present(
 def _is_cached(names: Sequence[str], root: Path | None) -> bool:
     # The cache keeps its names as C strings; a recent ldconfig shares one that ends another's path.
     try:
-        cache = _below(root, _LOADER_CACHE).read_bytes()
+        cache = _below(root, LOADER_CACHE).read_bytes()
     except OSError:
         return False
     return any(before + name.encode() + b"\0" in cache for name in names for before in (b"\0", b"/"))
@@ -88,8 +88,8 @@ def _is_cached(names: Sequence[str], root: Path | None) -> bool:
 def _linux_directories(environment: Mapping[str, str], root: Path | None, prefix: Path) -> Iterator[Path]:
     yield from _listed(environment.get("LD_LIBRARY_PATH", "").replace(";", ":"), root)
     yield prefix / "lib"
-    yield from (_below(root, directory) for directory in _LINUX_DIRECTORIES)
-    for parent in _MULTIARCH_PARENTS:
+    yield from (_below(root, directory) for directory in LINUX_DIRECTORIES)
+    for parent in MULTIARCH_PARENTS:
         yield from _below(root, parent).glob("*-linux-*")
 
 

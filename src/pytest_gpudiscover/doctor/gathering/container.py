@@ -10,12 +10,9 @@ from pathlib import PurePosixPath
 
 from pytest_gpudiscover.doctor.facts import Container
 from pytest_gpudiscover.doctor.gathering.tree import Tree
+from pytest_gpudiscover.native.containers import CONTROL_GROUP, GROUPS, LEFT_BEHIND, TOLD_TO_SYSTEMD
 
-_FILES = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
-_KUBERNETES = "/var/run/secrets/kubernetes.io"
-_TOLD_BY_SYSTEMD = "/run/systemd/container"
-_CGROUP = "/proc/self/cgroup"
-_WORDS = {"kubepods": "kubernetes", "docker": "docker", "libpod": "podman", "lxc": "lxc"}
+_OUR_GROUP = "/proc/self/cgroup"
 _MOUNT = "/sys/fs/cgroup"
 _NO_LIMIT = 1 << 60
 """Version 1 writes nearly all the bits of a number where it has no limit."""
@@ -27,17 +24,15 @@ def container(tree: Tree) -> Container | None:
 
 
 def _evidence(tree: Tree) -> Iterator[Container]:
-    if tree.has(_KUBERNETES):
-        yield Container(kind="kubernetes", evidence=_KUBERNETES)
-    for path, kind in _FILES.items():
+    for path, kind in LEFT_BEHIND.items():
         if tree.has(path):
             yield Container(kind=kind, evidence=path)
-    if told := tree.text(_TOLD_BY_SYSTEMD).strip():
-        yield Container(kind=told[:40], evidence=_TOLD_BY_SYSTEMD)
-    groups = tree.text(_CGROUP)
-    for word, kind in _WORDS.items():
-        if f"/{word}" in groups:
-            yield Container(kind=kind, evidence=_CGROUP)
+    if told := tree.text(TOLD_TO_SYSTEMD).strip():
+        yield Container(kind=told[:40], evidence=TOLD_TO_SYSTEMD)
+    groups = tree.text(CONTROL_GROUP)
+    for word, kind in GROUPS.items():
+        if word in groups:
+            yield Container(kind=kind, evidence=CONTROL_GROUP)
 
 
 def memory_limit(tree: Tree) -> int | None:
@@ -47,7 +42,7 @@ def memory_limit(tree: Tree) -> int | None:
 
 
 def _limit_files(tree: Tree) -> Iterator[str]:
-    for line in tree.text(_CGROUP).splitlines():
+    for line in tree.text(_OUR_GROUP).splitlines():
         controllers, _, group = line.partition(":")[2].partition(":")
         if controllers == "":
             yield from _upwards(_MOUNT, group, "memory.max")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pytest_gpudiscover.doctor.facts import Card, Module
 from pytest_gpudiscover.doctor.gathering.tree import Tree
 
-_MODULES = ("nvidia", "nouveau", "amdgpu", "radeon", "i915", "xe")
+_MODULES = ("nvidia", "nvgpu", "nouveau", "amdgpu", "radeon", "i915", "xe")
 _NVIDIA = "/proc/driver/nvidia"
 _NVIDIA_VERSION = re.compile(r"Kernel Module\D*?\s(?:for \S+\s+)?(\d+(?:\.\d+)+)")
 _DEVICES = "/sys/bus/pci/devices"

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pytest_gpudiscover.doctor.facts import Library
 from pytest_gpudiscover.doctor.gathering.tree import Tree
 from pytest_gpudiscover.native.drivers import DRIVERS
+from pytest_gpudiscover.native.presence import LINUX_DIRECTORIES, LOADER_CACHE, MULTIARCH_PARENTS
 
 _BESIDE = (
     "libcuda.so",
@@ -24,9 +25,6 @@ _BESIDE = (
     "libze_intel_gpu.so.1",
 )
 """What tells of a driver beside the library that is asked."""
-_CACHE = "/etc/ld.so.cache"
-_DIRECTORIES = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/usr/lib/wsl/lib")
-_MULTIARCH = ("/lib", "/usr/lib")
 _VENDORS = ("/opt/rocm/lib",)
 """Where libraries lie that a runner finds by path, and the loader does not."""
 _OTHER_CLASS = b"\x7fELF\x01" if sys.maxsize > 1 << 32 else b"\x7fELF\x02"
@@ -55,9 +53,11 @@ def _files(tree: Tree, environment: Mapping[str, str], name: str) -> Iterator[Li
 def _directories(tree: Tree, environment: Mapping[str, str], name: str) -> Iterator[tuple[str, bool]]:
     users = environment.get("LD_LIBRARY_PATH", "").replace(";", ":").split(":")
     yield from ((directory, True) for directory in users if directory)
-    for path in re.findall(rb"/[^\0]*/" + re.escape(name.encode()) + rb"(?=\0)", tree.data(_CACHE)):
+    if (home := f"{sys.base_prefix}/lib") not in LINUX_DIRECTORIES:  # conda's interpreters search it first
+        yield home, False
+    for path in re.findall(rb"/[^\0]*/" + re.escape(name.encode()) + rb"(?=\0)", tree.data(LOADER_CACHE)):
         yield path.decode("utf-8", "surrogateescape").rpartition("/")[0], False
-    yield from ((directory, False) for directory in _DIRECTORIES)
-    for parent in _MULTIARCH:
+    yield from ((directory, False) for directory in LINUX_DIRECTORIES)
+    for parent in MULTIARCH_PARENTS:
         yield from ((directory, False) for directory in tree.matching(parent, "*-linux-*"))
     yield from ((directory, False) for directory in _VENDORS)

@@ -12,6 +12,8 @@ from pytest_gpudiscover.doctor.gathering.process import READ_WRITE, Visitor
 from pytest_gpudiscover.doctor.gathering.tree import Tree
 
 _OF_DEV = re.compile(r"nvidia[0-9]+|nvidiactl|nvidia-uvm|kfd|dxg")
+_NUMBER = re.compile(r"[0-9]{1,10}")
+"""Of a user or a group: 32 bits."""
 _RENDER = re.compile(r"renderD[0-9]+")
 
 
@@ -54,13 +56,13 @@ def _node(
 
 def _groups(tree: Tree) -> Iterator[tuple[int, _Group]]:
     for name, _, number, members in _entries(tree, "/etc/group", 4):
-        if number.isdigit():
+        if _NUMBER.fullmatch(number):
             yield int(number), _Group(name, frozenset(members.split(",")))
 
 
 def _users(tree: Tree) -> Iterator[tuple[int, str]]:
     for name, _, number, *_ in _entries(tree, "/etc/passwd", 7):
-        if number.isdigit():
+        if _NUMBER.fullmatch(number):
             yield int(number), name
 
 

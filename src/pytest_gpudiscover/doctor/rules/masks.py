@@ -29,7 +29,7 @@ class _Reading:
         variable: its name.
         value: as it was set.
         read: the entries that the library takes, in order.
-        unread: the entries behind those; the first of them ends the list.
+        unread: the entry that ends the list, and those behind it.
         known: how many devices there are to name; None: nobody knows.
         nameless: the first entry read that names no device; None for none.
     """
@@ -79,17 +79,28 @@ def _reading(variable: str, machine: Machine) -> _Reading | None:
     read = UserMasks.read({variable: value}, machine.system).tokens.get(_LIBRARIES[variable])
     if read is None:
         return None
-    written = _written(variable, value)
     known, uuids = _devices(variable, machine)
     nameless = next((entry for entry in read if _names_nothing(entry, known, uuids)), None)
     return _Reading(
         variable=variable,
         value=value,
         read=read,
-        unread=written[len(read) :],
+        unread=_behind(variable, value, read),
         known=known,
         nameless=nameless,
     )
+
+
+def _behind(variable: str, value: str, read: Sequence[str]) -> tuple[str, ...]:
+    """The entries from that which ends the list; Level Zero passes over what it cannot read, in any order."""
+    if variable == LEVEL_ZERO:
+        return ()
+    written = _written(variable, value)
+    taken, unread = written[: len(read)], written[len(read) :]
+    if variable == VULKAN and unread and taken and not is_number(taken[-1].removeprefix("+")):
+        # Ggml takes the number that an entry begins with, and reads no further.
+        return (taken[-1], *unread)
+    return unread
 
 
 def _written(variable: str, value: str) -> tuple[str, ...]:

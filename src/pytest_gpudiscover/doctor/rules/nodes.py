@@ -21,6 +21,7 @@ PASSING = {
     INTEL: "start the container with its nodes: docker run --device /dev/dri",
 }
 """How the GPUs of a vendor are passed to a container."""
+_RENDERING = "/dev/dri/render"
 _SHOWN = 4
 _GROUP_READS_AND_WRITES = 0o060
 _AS_THE_DRIVER_SETS_THEM = (
@@ -52,7 +53,7 @@ def _missing(machine: Machine) -> Iterator[Finding]:
         step = PASSING[AMD] if machine.container else _NO_KFD
         yield _node_missing("/dev/kfd", step, severity=Severity.WARNING)
     rendering = [vendor for vendor in wanting if vendor != NVIDIA]
-    if rendering and not any(path.startswith("/dev/dri/render") for path in there):
+    if rendering and not any(path.startswith(_RENDERING) for path in there):
         step = PASSING[rendering[0]] if machine.container else _NO_RENDER_NODE
         yield _node_missing("/dev/dri/renderD128", step)
 
@@ -71,7 +72,9 @@ _NO_RENDER_NODE = "restart the machine; if it stays, look into the kernel's log 
 
 def _missing_of_nvidia(machine: Machine, there: set[str]) -> Iterator[Finding]:
     numbered = [path for path in there if path.removeprefix("/dev/nvidia").isdigit()]
-    wanted = {"/dev/nvidiactl", "/dev/nvidia-uvm"} | ({"/dev/nvidia0"} if not numbered else set())
+    wanted = {"/dev/nvidiactl"} | ({"/dev/nvidia0"} if not numbered else set())
+    if not machine.module("nvgpu"):  # whose GPUs, of Jetson's chips, share the memory of the machine
+        wanted.add("/dev/nvidia-uvm")
     for path in sorted(wanted - there):
         if machine.container:
             yield _node_missing(path, PASSING[NVIDIA])
@@ -103,12 +106,20 @@ def _forbidden(nodes: Sequence[Node], machine: Machine) -> Finding:
     owners = f"{first.owner}:{first.group or first.gid}"
     return _finding(
         name=Name.NODE_FORBIDDEN,
-        severity=Severity.PROBLEM,
+        severity=_severity(nodes, machine),
         came=f"{machine.user or 'this user'} may not open {_listed(nodes)} ({owners}, mode {first.mode:04o})",
         expected="permission to read and write",
         next_step=next_step,
         command=command,
     )
+
+
+def _severity(nodes: Sequence[Node], machine: Machine) -> Severity:
+    rendering_alone = all(node.path.startswith(_RENDERING) for node in nodes)
+    if not rendering_alone or machine.drives(AMD) or machine.drives(INTEL):
+        return Severity.PROBLEM
+    # CUDA does without a render node, and that of a virtual machine's screen leads to no GPU.
+    return Severity.WARNING if machine.has_gpu else Severity.NOTE
 
 
 def _remedy(node: Node, machine: Machine) -> tuple[str, str]:

@@ -66,7 +66,7 @@ def about_probes(machine: Machine, report: Report, *, simulated: bool) -> Iterat
     yield from _asked(report)
     for rejection in report.rejected:
         if rejection.reason not in SERVED:
-            yield _rejected(rejection, report)
+            yield _rejected(machine, rejection, report, simulated=simulated)
     if served := [rejection for rejection in report.rejected if rejection.reason in SERVED]:
         came = f"listed once more, and served another way: {count(len(served), 'device')}"
         yield _finding(name=Name.SERVED_ANOTHER_WAY, severity=Severity.OK, came=came)
@@ -104,11 +104,12 @@ def _nothing_usable(machine: Machine, report: Report, *, simulated: bool) -> Fin
     )
 
 
-def _rejected(rejection: Rejection, report: Report) -> Finding:
+def _rejected(machine: Machine, rejection: Rejection, report: Report, *, simulated: bool) -> Finding:
     detail = printable(rejection.detail, _DETAIL_LIMIT)
     quiet = rejection.reason in QUIET
     elsewhere = _usable_elsewhere(rejection, report)
-    severity = Severity.NOTE if quiet else Severity.WARNING if elsewhere else Severity.PROBLEM
+    harmless = elsewhere or (rejection.device is None and not _may_have_gpu(machine, simulated=simulated))
+    severity = Severity.NOTE if quiet else Severity.WARNING if harmless else Severity.PROBLEM
     also = "; it is usable another way" if elsewhere and not quiet else ""
     return _finding(
         name=Name.REJECTED,
@@ -121,6 +122,11 @@ def _rejected(rejection: Rejection, report: Report) -> Finding:
         else "a device that works",
         next_step=QUIET[rejection.reason] if quiet else STEPS[rejection.reason],
     )
+
+
+def _may_have_gpu(machine: Machine, *, simulated: bool) -> bool:
+    """Whether what answers nothing may keep a GPU from being used: elsewhere than on Linux nobody knows."""
+    return machine.has_gpu or simulated or machine.system != "linux"
 
 
 def _subject(rejection: Rejection) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from pytest_gpudiscover.native.containers import CONTROL_GROUP, GROUPS, LEFT_BEHIND, TOLD_TO_SYSTEMD
 from pytest_gpudiscover.native.drivers.permission import refused
 
 TYPE_CHECKING = False
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ROOTS = "ask for permission for everybody (mode 0666), which is the driver's own setting"
-_LEFT_BY_CONTAINERS = (".dockerenv", "run/.containerenv", "run/secrets/kubernetes.io")
-"""Files that Docker, Podman and Kubernetes put into containers."""
-_GROUPS_OF_CONTAINERS = ("docker", "kubepods", "containerd", "libpod", "lxc")
+_FIRST_MAJOR = 100
+"""Below it is no driver's version: the `libcuda.so.1.1` of a Jetson has one of its own."""
 
 
 def problem_with_nodes(root: str, may: Callable[[str, int], bool] = os.access) -> str:
@@ -43,17 +43,18 @@ _LOAD = "load the kernel's driver (modprobe nvidia), or install NVIDIA's driver"
 
 def is_container(root: str) -> bool:
     """Whether this process runs in a container, as far as the file system tells."""
-    if any(os.path.exists(os.path.join(root, name)) for name in _LEFT_BY_CONTAINERS):  # noqa: PTH110, PTH118
+    if any(os.path.exists(root.rstrip("/") + path) for path in LEFT_BEHIND):  # noqa: PTH110
         return True
-    return any(word in _text(root, "proc/1/cgroup") for word in _GROUPS_OF_CONTAINERS)
+    groups = _text(root, CONTROL_GROUP)
+    return bool(_text(root, TOLD_TO_SYSTEMD).strip()) or any(word in groups for word in GROUPS)
 
 
 def versions_that_differ(root: str) -> str:
     """Say which version the kernel's driver has, and which the libcuda of this process; "" when unknown."""
-    kernel = _text(root, "sys/module/nvidia/version").strip()
-    marked = [word for word in _text(root, "proc/self/maps").split() if "/libcuda.so." in word]
+    kernel = _text(root, "/sys/module/nvidia/version").strip()
+    marked = [word for word in _text(root, "/proc/self/maps").split() if "/libcuda.so." in word]
     library = marked[0].rpartition("/libcuda.so.")[2] if marked else ""
-    if not kernel or "." not in library or kernel == library:
+    if not (kernel and _is_of_driver(library)) or kernel == library:
         return ""
     return (
         f"the kernel's driver is {kernel}, and {marked[0]} is of {library}: restart the machine after an"
@@ -61,9 +62,14 @@ def versions_that_differ(root: str) -> str:
     )
 
 
+def _is_of_driver(version: str) -> bool:
+    major, dot, _ = version.partition(".")
+    return bool(dot) and major.isdecimal() and int(major) >= _FIRST_MAJOR
+
+
 def _text(root: str, path: str) -> str:
     try:
-        with open(os.path.join(root, path), encoding="utf-8", errors="replace") as file:  # noqa: PTH118, PTH123
+        with open(root.rstrip("/") + path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return file.read()
     except OSError:
         return ""
