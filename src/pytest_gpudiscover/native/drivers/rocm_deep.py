@@ -37,6 +37,7 @@ class Verifier:
     def __init__(self) -> None:
         self._numbers: dict[str, list[int]] = {}
         self._refusal = ""
+        self._unplaced = ""
         try:
             self._hip = load(ROCM, Hip)
             self._count()
@@ -49,7 +50,7 @@ class Verifier:
             return self._refusal
         numbers = self._numbers.get(_slot(gpu.pci_id))
         if not numbers:
-            return (
+            return self._unplaced or (
                 f"HIP lists no GPU at {gpu.pci_id}: this ROCm may not support {gpu.target_name}; update ROCm,"
                 " or name a close relative that it knows in HSA_OVERRIDE_GFX_VERSION"
             )
@@ -64,8 +65,13 @@ class Verifier:
         self._hip.hipInit(0)
         self._hip.hipGetDeviceCount(byref(count))
         for number in range(count.value):
-            address = self._hip.text(self._hip.hipDeviceGetPCIBusId, number)
-            self._numbers.setdefault(_slot(address), []).append(number)
+            try:
+                address = self._hip.text(self._hip.hipDeviceGetPCIBusId, number)
+            except DeviceError as error:
+                # Which GPU it is nobody knows: it is one of those that are not found.
+                self._unplaced = f"it cannot be put to work: {error}"
+            else:
+                self._numbers.setdefault(_slot(address), []).append(number)
 
 
 def _slot(pci_id: str) -> str:
