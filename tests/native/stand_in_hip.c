@@ -2,6 +2,7 @@
  *
  *   STAND_IN_INIT     hipInit: a hipError_t that it answers; "crash", "hang"; "exit": a constructor ends the process
  *   STAND_IN_DEEP     what hipMalloc does on the second card alone: a hipError_t, or "crash"
+ *   STAND_IN_PLACE    a hipError_t that hipDeviceGetPCIBusId answers for the second card alone
  *   STAND_IN_FAIL     function=hipError_t, see stand_in.h
  *   STAND_IN_SABOTAGE "last": the last fill gets its last word wrong; "idle": nothing is filled; "uncopied"
  *   STAND_IN_ONLY     the second card is not supported
@@ -64,6 +65,7 @@ int hipGetDeviceCount(int *count) { CALLED(); *count = shown_count; return SUCCE
 
 int hipDeviceGetPCIBusId(char *id, int size, int device) {
     LISTED(device);
+    if (shown[device] == 1 && atoi(setting("STAND_IN_PLACE"))) return atoi(setting("STAND_IN_PLACE"));
     snprintf(id, size, "%s", cards[shown[device]].pci);
     return SUCCESS;
 }

@@ -6,6 +6,7 @@
  *   STAND_IN_FAIL     function=ze_result_t in decimal, see stand_in.h
  *   STAND_IN_SABOTAGE "last": a fill gets the last word wrong; "idle": it does nothing
  *   STAND_IN_KIND     of the first card: "integrated", "npu": it is no GPU, "nameless": no UUID
+ *   STAND_IN_BESIDE   there is another driver, before this one: what its zeDeviceGet answers, in hexadecimal
  *   STAND_IN_CALLS    a file, see stand_in.h
  *   ZE_AFFINITY_MASK  read in zeInit: numbers, in any order; out of range is passed over; empty or "default" is none
  *
@@ -46,7 +47,7 @@ static Card cards[CARDS] = {
 };
 static Card *shown[CARDS];
 static uint32_t shown_count, ready;
-static int driver, context, command_list;
+static int driver, beside, context, command_list;
 
 #define CALLED() do { int result_ = called(__func__); if (result_) return result_; } while (0)
 #define READY() do { CALLED(); if (!ready) return UNINITIALIZED; } while (0)
@@ -73,7 +74,6 @@ static int list(uint32_t *count, void **handles, uint32_t all, void *(*nth)(uint
     for (uint32_t n = 0; handles && n < *count; n++) handles[n] = nth(n);
     return 0;
 }
-static void *the_driver(uint32_t n) { return &driver; }
 static void *shown_card(uint32_t n) { return shown[n]; }
 
 int zeInit(uint32_t flags) {
@@ -88,7 +88,8 @@ int zeInit(uint32_t flags) {
     return ready ? 0 : UNINITIALIZED;
 }
 
-int zeDriverGet(uint32_t *count, void **drivers) { READY(); return list(count, drivers, 1, the_driver); }
+static void *nth_driver(uint32_t n) { return n || !*setting("STAND_IN_BESIDE") ? &driver : &beside; }
+int zeDriverGet(uint32_t *count, void **drivers) { READY(); return list(count, drivers, *setting("STAND_IN_BESIDE") ? 2 : 1, nth_driver); }
 
 int zeDriverGetProperties(void *of, DriverProperties *properties) {
     READY();
@@ -97,7 +98,11 @@ int zeDriverGetProperties(void *of, DriverProperties *properties) {
     return 0;
 }
 
-int zeDeviceGet(void *of, uint32_t *count, void **devices) { READY(); return list(count, devices, shown_count, shown_card); }
+int zeDeviceGet(void *of, uint32_t *count, void **devices) {
+    READY();
+    if (of == &beside) return (int)strtoul(setting("STAND_IN_BESIDE"), NULL, 16);
+    return list(count, devices, shown_count, shown_card);
+}
 
 static int is_kind(Card *card, const char *kind) { return card == &cards[0] && is("STAND_IN_KIND", kind); }
 
@@ -182,6 +187,7 @@ int zeCommandListAppendMemoryCopy(void *list_, void *to, void *from, size_t size
 }
 
 #ifndef OLD
+static void *the_driver(uint32_t n) { return &driver; }
 static void *card_backwards(uint32_t n) { return &cards[CARDS - 1 - n]; }
 static int managed;
 

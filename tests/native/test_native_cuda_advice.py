@@ -102,6 +102,12 @@ def test_where_there_are_no_device_nodes_none_is_missed(tmp_path: Path, elsewher
     assert words(tmp_path, 100, **elsewhere).startswith("the driver sees no GPU: ")
 
 
+def test_a_gpu_that_is_hidden_in_wsl_is_found_by_removing_the_driver_for_linux(tmp_path: Path) -> None:
+    said = words(tmp_path, 100, wsl=True)
+    assert "remove NVIDIA's Linux driver packages from WSL, whose own library is in /usr/lib/wsl/lib" in said
+    assert "Linux driver packages" not in words(tmp_path, 999, wsl=True)
+
+
 def test_nodes_that_may_not_be_opened_are_named_with_the_remedy(root: Path) -> None:
     said = problem_with_nodes(str(root), lambda path, _mode: path.endswith("ctl"))
     assert said.startswith(f"no permission to open {root}/dev/nvidia-uvm, {root}/dev/nvidia0: ")

@@ -117,6 +117,15 @@ def test_a_mask_that_names_what_is_not_there_is_an_error_that_names_the_mask(
     assert body.rstrip().endswith("ZE_AFFINITY_MASK is set: check that it names what is there")
 
 
+def test_a_driver_that_lists_nothing_costs_no_other_its_devices(start: Start, level_zero: str) -> None:
+    assert [d["id"] for d in asked(start, level_zero, STAND_IN_BESIDE="70000001")] == [A770, B580]
+
+
+def test_where_no_driver_lists_anything_the_first_refusal_is_said(start: Start, level_zero: str) -> None:
+    body = refused(start, level_zero, STAND_IN_BESIDE="70000001", STAND_IN_FAIL=f"zeDeviceGet={0x7FFFFFFE}")
+    assert "zeDeviceGet answered ZE_RESULT_ERROR_UNKNOWN (0x7ffffffe): " in body
+
+
 @pytest.mark.parametrize(
     ("mask", "numbers"),
     [
@@ -129,6 +138,7 @@ def test_a_mask_that_names_what_is_not_there_is_an_error_that_names_the_mask(
         ("0x1,010", [1, 8]),
         (" 1", [1]),
         ("-1", []),
+        ("1_0,0b1,0o7,09,1", [1]),
         ("9" * 5000, []),
     ],
 )

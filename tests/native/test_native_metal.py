@@ -101,7 +101,7 @@ def test_only_a_deep_listing_puts_gpus_to_work_and_in_this_order(listed: Listed,
 @pytest.mark.parametrize(
     ("sabotage", "words"),
     [
-        ("last", "1 of 1048576 bytes differ, byte 1048575 is 0xba where 0x5e was expected"),
+        ("last", "1 of 262144 words differ, word 262143 is 0xba5e5e5e where 0x5e5e5e5e was expected"),
         ("status", "expected commands with status 4 (completed), got 5: the GPU was lost"),
         ("memory", "expected an object from newBufferWithLength:options:, got none"),
     ],

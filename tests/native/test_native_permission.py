@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -28,18 +29,31 @@ def test_nothing_is_said_of_nodes_that_may_be_opened(tmp_path: Path) -> None:
     assert asked == [(f"{tmp_path}/a", os.R_OK | os.W_OK), (f"{tmp_path}/b", os.R_OK | os.W_OK)]
 
 
-@pytest.mark.parametrize("group", [0, 987_654])
+@pytest.mark.parametrize(
+    ("nodes", "remedies"),
+    [
+        ({"/a": (0o660, 0), "/b": (0o660, 0)}, [ROOTS]),
+        ({"/a": (0o660, 987), "/b": (0o660, 987)}, [remedy(987)]),
+        ({"/a": (0o660, 987), "/b": (0o660, 986)}, [remedy(987), remedy(986)]),
+        ({"/a": (0o600, 987), "/b": (0o640, 986)}, [ROOTS]),
+        ({"/a": (0o620, 987), "/b": (0o660, 986)}, [ROOTS, remedy(986)]),
+    ],
+)
 def test_nodes_that_may_not_be_opened_are_named_with_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int
+    monkeypatch: pytest.MonkeyPatch, nodes: dict[str, tuple[int, int]], remedies: list[str]
 ) -> None:
-    def of_group(path: str) -> os.stat_result:
-        assert path == f"{tmp_path}/a"
-        return os.stat_result((0, 0, 0, 0, 0, group, 0, 0, 0, 0))
+    def status(path: str) -> os.stat_result:
+        mode, group = nodes[path.removeprefix("/root")]
+        return os.stat_result((stat.S_IFCHR | mode, 0, 0, 0, 0, group, 0, 0, 0, 0))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "stat", of_group)
-        said = refused(["/a", "/b"], root=str(tmp_path), where_only_root_may=ROOTS, may=nobody)
-    assert said == f"no permission to open /a, /b: {remedy(group) if group else ROOTS}"
+        patch.setattr(os, "stat", status)
+        said = refused(nodes, root="/root", where_only_root_may=ROOTS, may=nobody)
+    assert said == f"no permission to open /a, /b: {'; '.join(remedies)}"
+
+
+def test_a_group_that_a_rootless_container_does_not_map_is_kept_by_its_start() -> None:
+    assert "start it with podman run --group-add keep-groups, as a user who is in that group" in remedy(65534)
 
 
 def test_the_remedy_is_the_group_to_join_by_name_where_it_has_one() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +88,22 @@ def test_the_search_path_of_the_probe_counts(
     place(machine, f"opt/gpu/{NAMES[platform]}")
     assert is_absent(machine, platform)
     assert not is_absent(machine, platform, **environment)
+
+
+def test_a_directory_that_may_not_be_searched_has_nothing_in_it(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.stat
+
+    def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if "closed" in os.fspath(path):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, *arguments, **options)
+
+    place(machine, f"opt/gpu/{NAMES['linux']}")
+    monkeypatch.setattr(os, "stat", stat)  # to root, permissions mean nothing
+    assert is_absent(machine, LD_LIBRARY_PATH="/closed")
+    assert not is_absent(machine, LD_LIBRARY_PATH="/closed:/opt/gpu")
 
 
 def test_a_home_directory_is_searched_on_macos(machine: Path) -> None:

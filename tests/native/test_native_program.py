@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gpudiscover.native.drivers import DRIVERS
+from pytest_gpudiscover.native.drivers import CUDA, DRIVERS, Driver
+from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError
+from pytest_gpudiscover.native.program import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +99,27 @@ def test_the_program_starts_from_any_directory_whatever_lies_there(
     (tmp_path / "socket.py").write_text("raise SystemExit(7)")
     runner = start(PYTHONPATH=str(tmp_path), LD_LIBRARY_PATH=stand_in, STAND_IN_DEVICES="discrete")
     assert len(runner.devices()) == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "body"),
+    [
+        (DriverError("it is too old"), "CUDA: it is too old\n"),
+        (DeviceError("a call failed"), "CUDA: a call failed\n"),
+        (PermissionError(13, "Permission denied", "/dev"), "got [Errno 13] Permission denied: '/dev': check"),
+    ],
+)
+def test_whatever_refuses_is_an_answer_in_words(
+    monkeypatch: pytest.MonkeyPatch, refusal: Exception, body: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(Driver, "list_devices", refuse)
+    answered = answer(CUDA, {})
+    assert answered.status == 500
+    assert answered.body.startswith("CUDA: ")
+    assert body in answered.body
 
 
 def test_control_c_ends_it_without_a_traceback(start: Start) -> None:

@@ -67,6 +67,20 @@ def test_the_kernel_is_asked_and_no_library_is_loaded(start: Start, machine: Mac
     assert [(device["id"], device["index"]) for device in devices] == [("0", 0), (SECOND_ID, 1)]
 
 
+def test_a_message_that_quotes_what_is_no_utf_8_is_an_answer_all_the_same(
+    start: Start, machine: Machine
+) -> None:
+    body = refused(start, machine, HSA_OVERRIDE_GFX_VERSION="\udcff")
+    assert "HSA_OVERRIDE_GFX_VERSION is '\\udcff', and ROCm shows no GPU then" in body
+
+
+def test_a_gpu_that_hip_cannot_place_costs_no_other(start: Start, machine: Machine, hip: str) -> None:
+    devices = asked(start, machine, hip, STAND_IN_PLACE="101", GGML_CUDA_INIT="1")
+    said = verdicts(devices)
+    assert said[FIRST.pci_id] == ""
+    assert said[SECOND.pci_id].startswith("it cannot be put to work: hipDeviceGetPCIBusId answered ")
+
+
 @pytest.mark.parametrize(
     ("mask", "ids"),
     [

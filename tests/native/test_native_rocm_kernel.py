@@ -264,6 +264,20 @@ def test_without_topology_and_without_any_card_it_is_said_what_is_missing(tmp_pa
     assert said.startswith("there is no /sys/class/kfd/kfd/topology/nodes: if there is an AMD GPU, load the")
 
 
+def test_a_bus_that_may_not_be_listed_shows_no_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(tmp_path)
+    machine.add_unserved(RX_7900_XTX)
+    real = os.listdir
+
+    def names(path: str) -> list[str]:
+        if path.endswith("/sys/bus/pci/devices"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "listdir", names)  # to root, permissions mean nothing
+    assert refused(machine).startswith("there is no /sys/class/kfd/kfd/topology/nodes: ")
+
+
 def test_nodes_that_the_kernel_withholds_are_a_container_without_the_gpus(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,13 +67,18 @@ def is_present(
     """
     directories = _DIRECTORIES.get(platform, _linux_directories)
     bare = [name for name in names if not name.startswith("/")]
-    if any(_below(root, name).exists() for name in names if name.startswith("/")):
+    if any(_exists(_below(root, name)) for name in names if name.startswith("/")):
         return True
     if platform == "linux" and _is_cached(bare, root):
         return True
     return any(
-        (directory / name).exists() for directory in directories(environment, root, prefix) for name in bare
+        _exists(directory / name) for directory in directories(environment, root, prefix) for name in bare
     )
+
+
+def _exists(path: Path) -> bool:
+    # `Path.exists` raises where a directory may not be searched; the system's loader passes over such a one.
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def _is_cached(names: Sequence[str], root: Path | None) -> bool:

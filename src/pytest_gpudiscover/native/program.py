@@ -13,7 +13,7 @@ import socket
 import sys
 
 from pytest_gpudiscover.native.drivers import DRIVERS, Driver
-from pytest_gpudiscover.native.drivers.interface import DriverError
+from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError
 from pytest_gpudiscover.native.interruption import INTERRUPTED, came
 from pytest_gpudiscover.native.server import Response, serve
 
@@ -112,12 +112,16 @@ def listen(port: int) -> socket.socket:
 
 
 def answer(driver: Driver, environment: Mapping[str, str]) -> Response:
-    """Ask a driver: 200 with its devices as JSON, or 500 with a sentence when it refuses as a whole."""
+    """Ask a driver: 200 with its devices as JSON, or 500 with a sentence when it, or the system, refuses."""
     deep = environment.get(DEEP_VARIABLE) == "1"
     try:
         entries = driver.list_devices(environment=environment, deep=deep)
-    except DriverError as error:
+    except (DriverError, DeviceError) as error:
         return Response(500, f"{driver.library}: {error}\n")
+    except OSError as error:
+        # The server would take it for a client that hung up.
+        expected = "expected the system to answer what it was asked of the driver"
+        return Response(500, f"{driver.library}: {expected}, got {error}: check what this process may read\n")
     return Response(200, json.dumps([entry.to_wire() for entry in entries]), "application/json")
 
 

@@ -49,7 +49,8 @@ class Response:
 
     def to_bytes(self) -> bytes:
         """The answer as it goes over the socket. It always closes the connection."""
-        body = self.body.encode()
+        # A message may quote a variable that is no UTF-8.
+        body = self.body.encode(errors="backslashreplace")
         head = (
             f"HTTP/1.1 {self.status} {_PHRASES[self.status]}\r\n"
             f"Content-Type: {self.content_type}\r\n"

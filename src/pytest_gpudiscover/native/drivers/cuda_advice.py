@@ -18,7 +18,6 @@ ADVICE = {
     3: "the driver was not initialised: restart the machine",
     34: "this libcuda is the stub that CUDA's toolkit brings for linking: take its directory ('stubs') off"
     " LD_LIBRARY_PATH, and install NVIDIA's driver",
-    35: "the driver is too old: update NVIDIA's driver",
     46: "the GPU is taken, or not to be used: end the process that has it in exclusive mode, or set its"
     " compute mode back to default (nvidia-smi -c 0)",
     NO_DEVICE: "the driver sees no GPU: check that nvidia-smi lists one; in a container, start it with GPUs"
@@ -48,12 +47,16 @@ ADVICE = {
     807: "the server of MPS is not ready: ask again, or end it (echo quit | nvidia-cuda-mps-control)",
     999: f"often /dev/nvidia* may not be opened; else {_HUNG}",
 }
-"""By CUresult: what it means here, and what to do. 35 is CUDA's runtime's; no driver should say it."""
+"""By CUresult: what it means here, and what to do."""
 
 ASK_NVML = (3, NO_DEVICE, 304, 999)
 """Results that NVML may say more of."""
 _ABOUT_NODES = (NO_DEVICE, 304, 999)
 _MISMATCH = 803
+_NO_DEVICE_IN_WSL = (
+    "the driver sees no GPU: remove NVIDIA's Linux driver packages from WSL, whose own library is in"
+    " /usr/lib/wsl/lib, and check that the driver for Windows is installed"
+)
 
 _NVML_SAYS = {
     4: "that it has no permission to talk to the driver",
@@ -74,7 +77,7 @@ def in_words(error: CudaError, *, root: str = "/", platform: str, wsl: bool = Fa
         wsl: whether this is Linux under Windows, which has none of them either.
     """
     advice = ADVICE.get(error.result, "look the number up in NVIDIA's CUDA driver API reference")
-    concrete = ""
+    concrete = _NO_DEVICE_IN_WSL if wsl and error.result == NO_DEVICE else ""
     if platform == "linux" and not wsl:
         if error.result in _ABOUT_NODES:
             concrete = problem_with_nodes(root)

@@ -7,16 +7,13 @@ computes. That passes only if the driver makes a context, compiles, allocates, e
 from __future__ import annotations
 
 import ctypes
-import sys
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack
 from ctypes import byref
 
-from pytest_gpudiscover.native.drivers.interface import DeviceError
+from pytest_gpudiscover.native.drivers.deep import afterwards, compare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pytest_gpudiscover.native.drivers.cuda_api import Cuda
 
 THREADS, BLOCKS = 256, 64
@@ -84,33 +81,17 @@ def compute_and_compare(cuda: Cuda, device: int, compute: tuple[int, int]) -> in
         _enter_context(cuda, device, cleanup)
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         cuda.cuMemGetInfo(byref(free), byref(total))
-        compare(_computed(cuda, kernel(compute), cleanup))
+        expected = [(place * FACTOR + SUMMAND) & 0xFFFFFFFF for place in range(WORDS)]
+        compare(_computed(cuda, kernel(compute), cleanup), expected, "a kernel computes wrong")
     return free.value
-
-
-def compare(content: bytes) -> None:
-    """Compare what came back with what the kernel was to compute.
-
-    Raises:
-        DeviceError: some words differ; it names the first, and how many there are.
-    """
-    expected = [(place * FACTOR + SUMMAND) & 0xFFFFFFFF for place in range(WORDS)]
-    words = [int.from_bytes(content[at : at + 4], sys.byteorder) for at in range(0, len(content), 4)]
-    if words == expected:
-        return
-    wrong = [place for place in range(WORDS) if words[place] != expected[place]]
-    raise DeviceError(
-        f"a kernel computes wrong: {len(wrong)} of {WORDS} words differ,"
-        f" word {wrong[0]} is {words[wrong[0]]:#010x} where {expected[wrong[0]]:#010x} was expected"
-    )
 
 
 def _enter_context(cuda: Cuda, device: int, cleanup: ExitStack) -> None:
     context = ctypes.c_void_p()
     cuda.cuDevicePrimaryCtxRetain(byref(context), device)
-    _afterwards(cleanup, cuda.cuDevicePrimaryCtxRelease, device)
+    afterwards(cleanup, cuda.cuDevicePrimaryCtxRelease, device)
     cuda.cuCtxPushCurrent(context)
-    _afterwards(cleanup, cuda.cuCtxPopCurrent, byref(ctypes.c_void_p()))
+    afterwards(cleanup, cuda.cuCtxPopCurrent, byref(ctypes.c_void_p()))
 
 
 def _computed(cuda: Cuda, text: bytes, cleanup: ExitStack) -> bytes:
@@ -118,11 +99,11 @@ def _computed(cuda: Cuda, text: bytes, cleanup: ExitStack) -> bytes:
     words = ctypes.create_string_buffer(bytes([UNTOUCHED]) * size, size)
     memory = ctypes.c_uint64()
     cuda.cuMemAlloc(byref(memory), size)
-    _afterwards(cleanup, cuda.cuMemFree, memory)
+    afterwards(cleanup, cuda.cuMemFree, memory)
     cuda.cuMemcpyHtoD(memory, words, size)
     module, function = ctypes.c_void_p(), ctypes.c_void_p()
     cuda.cuModuleLoadData(byref(module), text)
-    _afterwards(cleanup, cuda.cuModuleUnload, module)
+    afterwards(cleanup, cuda.cuModuleUnload, module)
     cuda.cuModuleGetFunction(byref(function), module, b"number_words")
     given = (memory, ctypes.c_uint32(SUMMAND))
     arguments = (ctypes.c_void_p * len(given))(*map(ctypes.addressof, given))
@@ -130,13 +111,3 @@ def _computed(cuda: Cuda, text: bytes, cleanup: ExitStack) -> bytes:
     cuda.cuCtxSynchronize()
     cuda.cuMemcpyDtoH(words, memory, size)
     return words.raw
-
-
-def _afterwards(cleanup: ExitStack, function: Callable[..., object], *arguments: object) -> None:
-    """Call a function at the end. After a failure it fails quietly: what failed first says more."""
-
-    def undo(_kind: object, failure: object, _traceback: object) -> None:
-        with suppress(DeviceError) if failure else nullcontext():
-            function(*arguments)
-
-    cleanup.push(undo)

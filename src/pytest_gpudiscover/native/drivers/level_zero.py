@@ -8,6 +8,7 @@ sorted. An empty mask, or `default`, is none.
 
 from __future__ import annotations
 
+import re
 import sys
 from ctypes import byref, c_void_p
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 MASK = "ZE_AFFINITY_MASK"
 
+# Nine digits are more than any machine has.
+_C_NUMBER = re.compile(r"\+?(?:0x([0-9a-f]{1,9})|(0[0-7]{0,9})|([1-9][0-9]{0,8}))", re.ASCII | re.IGNORECASE)
+
 
 def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
     """List the GPUs that the drivers show behind the mask, in their order.
@@ -41,12 +45,7 @@ def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
     numbers = shown(mask)
     try:
         library.zeInit(api.INIT_GPU_ONLY)
-        drivers = api.listing(library.zeDriverGet, c_void_p)
-        found = [
-            Device(library, driver, handle, position)
-            for driver in drivers
-            for position, handle in enumerate(api.listing(library.zeDeviceGet, c_void_p, driver))
-        ]
+        found = _all_devices(library)
     except api.LevelZeroError as error:
         if error.result == api.UNINITIALIZED and numbers == []:
             return []
@@ -55,6 +54,22 @@ def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
     free = free_memory(library)
     gpus = [device for device in found if device.is_gpu]
     return [device.entry(place, numbers, free, deep=deep) for place, device in enumerate(gpus)]
+
+
+def _all_devices(library: api.LevelZero) -> list[Device]:
+    """The devices of every driver. One that refuses costs no other, unless there is nothing else."""
+    found: list[Device] = []
+    refusals: list[api.LevelZeroError] = []
+    for driver in api.listing(library.zeDriverGet, c_void_p):
+        try:
+            handles = api.listing(library.zeDeviceGet, c_void_p, driver)
+        except api.LevelZeroError as error:
+            refusals.append(error)
+        else:
+            found += [Device(library, driver, handle, place) for place, handle in enumerate(handles)]
+    if refusals and not found:
+        raise refusals[0]
+    return found
 
 
 def shown(mask: str | None) -> list[int] | None:
@@ -75,14 +90,12 @@ def shown(mask: str | None) -> list[int] | None:
 
 
 def _number(text: str) -> int | None:
-    """A number in C's notations: 10, 0xa, 012. Nine digits are more than any machine has."""
-    if not text.isascii() or len(text) > 9:
+    """A number in C's notations: 10, 0xa, 012."""
+    match = _C_NUMBER.fullmatch(text)
+    if match is None:
         return None
-    try:
-        number = int(text, 8 if text.startswith("0") and text.isdigit() else 0)
-    except ValueError:
-        return None
-    return number if number >= 0 else None
+    hexadecimal, octal, decimal = match.groups()
+    return int(hexadecimal, 16) if hexadecimal else int(octal, 8) if octal else int(decimal)
 
 
 class Device:

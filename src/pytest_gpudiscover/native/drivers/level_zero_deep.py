@@ -6,15 +6,12 @@ The device fills a buffer in its own memory and copies it to the host, where eve
 from __future__ import annotations
 
 import ctypes
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack
 from ctypes import byref, c_uint32, c_void_p
 
 from pytest_gpudiscover.native.drivers import level_zero_api as api
+from pytest_gpudiscover.native.drivers.deep import afterwards, compare
 from pytest_gpudiscover.native.drivers.interface import DeviceError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SIZE = 1 << 20
 """Bytes."""
@@ -33,21 +30,22 @@ def fill_and_compare(library: api.LevelZero, driver: int, device: int) -> None:
     with ExitStack() as cleanup:
         context = c_void_p()
         library.zeContextCreate(driver, byref(api.ContextDesc()), byref(context))
-        _afterwards(cleanup, library.zeContextDestroy, context)
+        afterwards(cleanup, library.zeContextDestroy, context)
         on_device, on_host = c_void_p(), c_void_p()
         library.zeMemAllocDevice(
             context, byref(api.DeviceMemAllocDesc()), SIZE, _ALIGNMENT, device, byref(on_device)
         )
-        _afterwards(cleanup, library.zeMemFree, context, on_device)
+        afterwards(cleanup, library.zeMemFree, context, on_device)
         library.zeMemAllocHost(context, byref(api.HostMemAllocDesc()), SIZE, _ALIGNMENT, byref(on_host))
-        _afterwards(cleanup, library.zeMemFree, context, on_host)
+        afterwards(cleanup, library.zeMemFree, context, on_host)
         ctypes.memset(on_host, UNTOUCHED, SIZE)
         commands = _command_list(library, context, device, cleanup)
         pattern = c_uint32(WORD)
         fill, copy = library.zeCommandListAppendMemoryFill, library.zeCommandListAppendMemoryCopy
         fill(commands, on_device, byref(pattern), ctypes.sizeof(pattern), SIZE, None, 0, None)
         copy(commands, on_host, on_device, SIZE, None, 0, None)
-        _compare((c_uint32 * (SIZE // 4)).from_address(on_host.value or 0))
+        expected = [WORD] * (SIZE // 4)
+        compare(ctypes.string_at(on_host, SIZE), expected, "a buffer is filled wrong")
 
 
 def _command_list(library: api.LevelZero, context: c_void_p, device: int, cleanup: ExitStack) -> c_void_p:
@@ -61,26 +59,5 @@ def _command_list(library: api.LevelZero, context: c_void_p, device: int, cleanu
     request = api.CommandQueueDesc(ordinal=ordinal, mode=api.SYNCHRONOUS)
     commands = c_void_p()
     library.zeCommandListCreateImmediate(context, device, byref(request), byref(commands))
-    _afterwards(cleanup, library.zeCommandListDestroy, commands)
+    afterwards(cleanup, library.zeCommandListDestroy, commands)
     return commands
-
-
-def _compare(words: ctypes.Array[c_uint32]) -> None:
-    content = list(words)
-    if content == [WORD] * len(content):
-        return
-    wrong = [place for place, word in enumerate(content) if word != WORD]
-    raise DeviceError(
-        f"a buffer is filled wrong: {len(wrong)} of {len(content)} words differ,"
-        f" word {wrong[0]} is {content[wrong[0]]:#010x} where {WORD:#010x} was expected"
-    )
-
-
-def _afterwards(cleanup: ExitStack, function: Callable[..., object], *arguments: object) -> None:
-    """Call a function at the end. After a failure it fails quietly: what failed first says more."""
-
-    def undo(_kind: object, failure: object, _traceback: object) -> None:
-        with suppress(DeviceError) if failure else nullcontext():
-            function(*arguments)
-
-    cleanup.push(undo)

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _READ_WRITE = os.R_OK | os.W_OK
+_GROUP_READ_WRITE = 0o060
+_UNMAPPED = 65534
+"""What Linux shows for a group that a user namespace does not map (`/proc/sys/kernel/overflowgid`)."""
 
 
 def refused(
@@ -23,20 +26,32 @@ def refused(
     Args:
         nodes: paths of nodes that are there.
         root: what stands for `/`.
-        where_only_root_may: what to do where there is no group to join.
+        where_only_root_may: what to do where there is no group to join, or none that may.
         may: whether this process may open a path in that way.
     """
     forbidden = [node for node in nodes if not may(root + node, _READ_WRITE)]
     if not forbidden:
         return ""
-    group = os.stat(root + forbidden[0]).st_gid  # noqa: PTH116 - a probe does without pathlib
-    return f"no permission to open {', '.join(forbidden)}: {remedy(group) if group else where_only_root_may}"
+    groups = dict.fromkeys(_group(root + node) for node in forbidden)
+    remedies = [remedy(group) if group else where_only_root_may for group in groups]
+    return f"no permission to open {', '.join(forbidden)}: {'; '.join(remedies)}"
+
+
+def _group(node: str) -> int:
+    """The number of the group whose members may open a node; 0, which is root's, where no other's may."""
+    status = os.stat(node)  # noqa: PTH116 - a probe does without pathlib
+    return status.st_gid if status.st_mode & _GROUP_READ_WRITE == _GROUP_READ_WRITE else 0
 
 
 def remedy(group: int) -> str:
     """Say how to get the permission that a group has, which is given by its number."""
     import grp  # only Unix has it
 
+    if group == _UNMAPPED:
+        return (
+            "this container hides the group that may: start it with podman run --group-add keep-groups, as a"
+            " user who is in that group outside"
+        )
     try:
         name = grp.getgrgid(group).gr_name
     except KeyError:

@@ -62,11 +62,19 @@ def _state(driver: str) -> str:
 def _cards(root: str) -> Iterator[tuple[str, str]]:
     """The PCI id of each of AMD's GPUs, and the name of the driver that has it, "" for none."""
     directory = root + _PCI_DEVICES
-    for pci_id in sorted(os.listdir(directory) if os.path.isdir(directory) else ()):  # noqa: PTH112, PTH208
+    for pci_id in names(directory):
         device = f"{directory}/{pci_id}"
         if _word(f"{device}/vendor") == _AMD and _word(f"{device}/class").startswith(_GPU_CLASSES):
             link = f"{device}/driver"
             yield pci_id, os.path.realpath(link).rpartition("/")[2] if os.path.exists(link) else ""  # noqa: PTH110
+
+
+def names(directory: str) -> list[str]:
+    """What is in a directory, sorted; nothing where it is missing, or may not be listed."""
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208
+    except OSError:
+        return []
 
 
 def _word(path: str) -> str:

@@ -11,6 +11,7 @@ import re
 from contextlib import suppress
 
 from pytest_gpudiscover.native.drivers.interface import DriverError
+from pytest_gpudiscover.native.drivers.rocm_access import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def readable_nodes(root: str) -> tuple[list[Node], int]:
     """
     nodes: list[Node] = []
     withheld = 0
-    for number in sorted(int(name) for name in _names(root + TOPOLOGY) if name.isdecimal()):
+    for number in sorted(int(name) for name in names(root + TOPOLOGY) if name.isdecimal()):
         path = f"{root}{TOPOLOGY}/{number}"
         try:
             nodes.append(Node(path, len(nodes), _figures(f"{path}/properties")))
@@ -164,7 +165,7 @@ def _memory(device: str, node: Node) -> tuple[bool, int, int]:
 
 def _banks(node: Node) -> Iterator[int]:
     """The sizes of a GPU's memory banks in bytes, where no driver tells more."""
-    for name in _names(f"{node.path}/mem_banks"):
+    for name in names(f"{node.path}/mem_banks"):
         with suppress(OSError):
             bank = _figures(f"{node.path}/mem_banks/{name}/properties")
             if bank.get("heap_type") in _OWN_MEMORY:
@@ -212,10 +213,3 @@ def _text(path: str) -> str:
 def _number(path: str) -> int | None:
     text = _text(path)
     return int(text) if text.isdecimal() else None
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))  # noqa: PTH208
-    except OSError:
-        return []

@@ -8,12 +8,12 @@ synchronises.
 from __future__ import annotations
 
 import ctypes
-import sys
 from contextlib import ExitStack
 from ctypes import byref, pointer
 
 from pytest_gpudiscover.native.drivers import vulkan_api as api
 from pytest_gpudiscover.native.drivers import vulkan_structures as vk
+from pytest_gpudiscover.native.drivers.deep import compare
 from pytest_gpudiscover.native.drivers.interface import DeviceError
 
 TYPE_CHECKING = False
@@ -53,25 +53,9 @@ def fill_and_read_back(vulkan: api.Vulkan, physical: int, extensions: Collection
         work.synchronise(vulkan.vkFlushMappedMemoryRanges, visible)
         work.run(work.record(own, visible))
         work.synchronise(vulkan.vkInvalidateMappedMemoryRanges, visible)
-        compare(ctypes.string_at(address, BUFFER_SIZE))
-
-
-def compare(content: bytes) -> None:
-    """Compare what came back with what the device was told to write.
-
-    Raises:
-        DeviceError: some words differ; it names the first, and how many there are.
-    """
-    wanted = PATTERN.to_bytes(4, sys.byteorder)
-    if content == wanted * (len(content) // 4):
-        return
-    words = [content[start : start + 4] for start in range(0, len(content), 4)]
-    wrong = [position for position, word in enumerate(words) if word != wanted]
-    first = int.from_bytes(words[wrong[0]], sys.byteorder)
-    raise DeviceError(
-        f"a buffer filled on the device reads back wrong: {len(wrong)} of {len(words)} words differ,"
-        f" word {wrong[0]} is {first:#010x} where {PATTERN:#010x} was written"
-    )
+        expected = [PATTERN] * (BUFFER_SIZE // 4)
+        problem = "a buffer filled on the device reads back wrong"
+        compare(ctypes.string_at(address, BUFFER_SIZE), expected, problem)
 
 
 class Buffer:
