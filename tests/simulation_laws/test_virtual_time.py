@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from itertools import permutations
 
 import pytest
@@ -230,19 +232,56 @@ def test_what_is_left_running_and_heeds_no_cancellation_is_an_error() -> None:
         run(main())
 
 
-def test_errors_that_nobody_was_there_to_catch_come_out_in_the_end() -> None:
-    async def failing(seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        raise ValueError(f"after {seconds:g} s")
+async def fail_after(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    raise ValueError(f"after {seconds:g} s")
 
+
+def test_errors_that_nobody_was_there_to_catch_come_out_in_the_end() -> None:
     async def main() -> None:
         asyncio.get_running_loop().call_soon(lambda: 1 // 0)
-        asyncio.create_task(failing(1))  # noqa: RUF006 - nobody keeps it
+        asyncio.create_task(fail_after(1))  # noqa: RUF006 - nobody keeps it
         await asyncio.sleep(2)
 
     with pytest.raises(BaseExceptionGroup) as caught:
         run(main())
     assert {type(error) for error in caught.value.exceptions} == {ZeroDivisionError, ValueError}
+
+
+@pytest.fixture
+def uncollected_garbage() -> Iterator[None]:
+    """What is in a circle of references stays there: only the last reference lets go of an object."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+@pytest.mark.usefixtures("uncollected_garbage")
+def test_a_forgotten_error_is_heard_of_before_garbage_is_collected(seconds: float) -> None:
+    async def main() -> None:
+        asyncio.create_task(fail_after(seconds))  # noqa: RUF006 - nobody keeps it
+        await asyncio.sleep(2)
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        run(main())
+    assert [str(error) for error in caught.value.exceptions] == [f"after {seconds:g} s"]
+
+
+@pytest.mark.usefixtures("uncollected_garbage")
+def test_the_error_with_which_a_loop_stops_is_heard_of_at_once() -> None:
+    ended = asyncio.Event()
+
+    async def failing() -> None:
+        try:
+            await fail_after(1)
+        finally:
+            ended.set()
+
+    with closing(VirtualTimeLoop()) as loop:
+        loop.create_task(failing())
+        loop.run_until(ended.is_set)
+        assert [str(error) for error in loop.complaints] == ["after 1 s"]
 
 
 def test_a_task_that_fails_while_it_is_cancelled_is_heard_of() -> None:
