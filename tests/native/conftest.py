@@ -46,6 +46,7 @@ class NativeRunner:
 
     def __init__(self, port: int, options: tuple[str, ...], environment: dict[str, str]) -> None:
         self.port = port
+        self.answered = False
         self.process = subprocess.Popen(
             [sys.executable, "-I", *options, str(NATIVE), "runner", "--ollama-engine", "--port", str(port)],
             env=environment,
@@ -73,6 +74,7 @@ class NativeRunner:
         with contextlib.closing(connection):
             connection.request("GET", path)
             response = connection.getresponse()
+            self.answered = True
             return response.status, response.getheader("Content-Type", ""), response.read().decode()
 
     def devices(self) -> list[dict[str, Any]]:
@@ -127,6 +129,9 @@ def start(clean_environment: dict[str, str]) -> Iterator[Start]:
 
     yield start_runner
     for runner in runners:
+        # What has answered heeds Ctrl-C: nothing hangs in a driver.
+        if runner.answered and runner.process.returncode is None:
+            runner.end()
         runner.kill()
     signal.signal(signal.SIGINT, before)
 

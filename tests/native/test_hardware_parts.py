@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
+from pytest_gpudiscover.hardware import talking
 from pytest_gpudiscover.hardware.talking import Program
 from pytest_gpudiscover.hardware.truth import Card, UnknownError, amd_cards, nvidia_cards
 
@@ -29,6 +32,12 @@ int hipMalloc(void **block, size_t size) {
 int hipFree(void *block) { left += *(size_t *)block; free(block); return 0; }
 """
 """HIP with one device of 4000 MiB, of which it keeps 100 MiB for itself."""
+
+OUTLIVES = """
+import time
+print("up", flush=True)
+time.sleep(600)
+"""
 
 
 @pytest.fixture
@@ -99,7 +108,7 @@ def test_memory_is_taken_through_hip(gcc: str, tmp_path: Path) -> None:
     flags = ["-shared", "-fPIC", "-x", "c", "-o", str(library), "-"]
     subprocess.run([gcc, *flags], input=HIP, text=True, check=True)
     command = [sys.executable, "-P", "-m", "pytest_gpudiscover.hardware.holder", "ROCm"]
-    environment = {"LD_LIBRARY_PATH": str(tmp_path), "PYTHONPATH": str(ROOT / "src")}
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path), "PYTHONPATH": str(ROOT / "src")}
     with Program(command, environment) as program:
         assert program.hear() == "ready"
         assert program.ask(f"take {256 * MIB}") == f"took {256 * MIB}"
@@ -116,3 +125,10 @@ def test_a_program_that_ends_without_a_word_fails_the_test() -> None:
         pytest.raises(AssertionError, match="nothing"),
     ):
         program.hear()
+
+
+def test_a_program_that_outlives_its_input_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talking, "_GRACE", 0)
+    with Program([sys.executable, "-c", OUTLIVES], {}) as program:
+        assert program.hear() == "up"
+    assert psutil.Process().children() == []

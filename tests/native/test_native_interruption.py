@@ -144,3 +144,4 @@ def test_an_interruption_that_is_ignored_by_the_parent_stays_ignored(start: Star
     assert runner.get("/else")[0] == 404
     runner.process.send_signal(signal.SIGINT)
     assert runner.get("/else")[0] == 404
+    runner.kill()

@@ -6,14 +6,17 @@ import queue
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Self
 
 PATIENCE = 120.0
 """Seconds after which a program that should have said something will not."""
+_GRACE = 10.0
+"""Seconds in which a program whose input has ended gives back what it holds."""
 
 
 class Program:
-    """A program that is talked to, a line at a time. It is killed at the end of its `with` block.
+    """A program that is talked to, a line at a time. Its input ends with its `with` block, and it with that.
 
     Args:
         command: the program and its arguments.
@@ -64,13 +67,18 @@ class Program:
         return self.hear()
 
     def end(self) -> None:
-        """Kill it, and wait until it is gone."""
-        self._process.kill()
-        self._process.wait()
+        """End its input, and wait until it is gone; what does not end by that is killed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._reader.join()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+        self._process.stdout.close()
 
     def __enter__(self) -> Self:
         return self

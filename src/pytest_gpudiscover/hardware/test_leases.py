@@ -24,9 +24,9 @@ from pytest_gpudiscover.plugin.refusing import refuse
 _POLL = 0.05
 """Seconds between two looks into the book."""
 _CLAIMANT = f"""
-import json, os
+import json, os, sys
 print(json.dumps({{name: os.environ[name] for name in {VARIABLES!r} if name in os.environ}}), flush=True)
-input()
+sys.stdin.readline()
 """
 
 Start = Callable[[int], Program]
