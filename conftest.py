@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+from lifelines import Lifeline
 
 # `pytest --hypothesis-profile=NAME` chooses one; docs/property-testing.md says when to use which.
 # A busy machine draws slowly, and takes long: neither is a failure.
@@ -37,6 +40,14 @@ def _no_masks_or_proxies_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> Non
         masks = name.endswith("_VISIBLE_DEVICES") or name.lower().endswith("_proxy")
         if masks or (name.startswith(ours) and name != "GPUDISCOVER_TESTS_REQUIRE"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def lifeline(tmp_path: Path) -> Iterator[Lifeline]:
+    """A lifeline for one test."""
+    line = Lifeline(tmp_path / "lifeline")
+    yield line
+    line.close()
 
 
 @pytest.hookimpl(wrapper=True)

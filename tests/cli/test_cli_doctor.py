@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,8 +69,6 @@ def test_colours_are_for_terminals() -> None:
 
 
 def test_a_topic_has_one_title(tmp_path: Path) -> None:
-    if sys.platform == "win32":
-        pytest.skip("the files of Linux have names that Windows does not allow")
     tree = MachineTree(tmp_path / "machine")
     radeon(tree)
     lines = shown(tree.findings(may=no_nodes)).splitlines()

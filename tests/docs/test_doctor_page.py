@@ -10,8 +10,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
-import pytest
 from rich.console import Console
 
 from machine_trees import MachineTree, no_nodes, radeon
@@ -25,10 +25,11 @@ from pytest_gpudiscover.native.drivers import CUDA, LEVEL_ZERO
 from pytest_gpudiscover.native.drivers.rocm_access import obstacle
 from pytest_gpudiscover.reports import Phase, ProbeRecord, Reason, Rejection, Report
 
+if TYPE_CHECKING:
+    import pytest
+
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the page shows a machine with Linux")
 
 
 def blocks(language: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from fake_runner.faults import VOCABULARY
+from lifelines import Lifeline
 from machines import verdicts
 from ollamas import AGES, installed, speaking, starts
 from pytest_gpudiscover import Discovery, OllamaInstallation, Phase, Reason, Report, discover
@@ -230,14 +232,15 @@ def test_the_command_says_how_it_is_asked(command: list[str], speech: Speech | N
     assert located.command == (str(program), *[word for word in command[1:] if word != "gpu-discover"])
 
 
-async def test_a_cancelled_discovery_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_cancelled_discovery_leaves_nothing_behind(tmp_path: Path, lifeline: Lifeline) -> None:
     host = speaking(machine("RTX 4090", fault={"name": "never_bind"}), "gpu-discover")
-    discovering = asyncio.ensure_future(Discovery(ollama(installed(tmp_path, host))).devices())
-    while not FakeHost.load(tmp_path / "host.json").calls:  # noqa: ASYNC110 - what is waited for is a process
-        await asyncio.sleep(0.005)
+    program = installed(tmp_path, host, f"exec 9> {shlex.quote(str(lifeline.path))}; echo here >&9")
+    discovering = asyncio.ensure_future(Discovery(ollama(program)).devices())
+    await asyncio.to_thread(lifeline.word)
     discovering.cancel()
     with pytest.raises(asyncio.CancelledError):
         await discovering
+    assert not lifeline.held
     assert nothing_is_left()
 
 
@@ -268,9 +271,9 @@ def struck(name: str, phase: Phase) -> FakeHost:
 
 async def twice(installation: Installation, hanging: Phase | None) -> list[Report]:
     """The reports of a bootstrap and of a refresh, with a short deadline where something hangs."""
-    deadlines = {f"{each}_timeout": SHORT if each is hanging else AMPLE for each in PHASES}
+    deadlines: dict[str, Any] = {f"{each}_timeout": SHORT if each is hanging else AMPLE for each in PHASES}
     around = replace(Surroundings.current(), available_memory=lambda: 1 << 36)
-    discovery = Discovery(installation, surroundings=around, **deadlines)  # type: ignore[arg-type]
+    discovery = Discovery(installation, surroundings=around, **deadlines)
     await discovery.devices()
     bootstrap = discovery.report
     await discovery.devices()

@@ -300,7 +300,7 @@ def withhold(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
     def opened(path: str, **options: Any) -> Any:
         if path.endswith(ending):
             raise PermissionError(1, "Operation not permitted", path)
-        return open(path, **options)  # noqa: PTH123
+        return Path(path).open(**options)
 
     monkeypatch.setattr("pytest_gpudiscover.native.drivers.rocm_nodes.open", opened, raising=False)
 

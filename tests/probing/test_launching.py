@@ -8,7 +8,6 @@ import errno
 import logging
 import os
 import resource
-import select
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from lifelines import PATIENCE, Lifeline, assert_readable
 from pytest_gpudiscover.probing import keeper
 from pytest_gpudiscover.probing.direct import DirectLauncher
 from pytest_gpudiscover.probing.keeper import KeeperLauncher
@@ -26,57 +26,10 @@ from pytest_gpudiscover.probing.outcomes import refusal, signal_name
 from pytest_gpudiscover.probing.output import TAIL_SIZE, TRACE, Output, decoded
 from pytest_gpudiscover.probing.processes import Exit, Launcher, LaunchError, RunnerProcess
 
-PATIENCE = 20  # seconds until a test that waits for an event gives up
 ENVIRONMENT = {"PATH": os.defpath}
 
 either = pytest.mark.parametrize("kind", [KeeperLauncher, DirectLauncher])
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows child subreapers")
-
-
-class Lifeline:
-    """A pipe held open by a runner and everything it started: it ends when the last of them has."""
-
-    def __init__(self, path: Path) -> None:
-        os.mkfifo(path)
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-
-    def word(self) -> str:
-        """Wait for what a runner says."""
-        while True:
-            assert_readable(self._descriptor)
-            with contextlib.suppress(BlockingIOError):  # the end of one was replaced by the begin of another
-                return os.read(self._descriptor, 4096).decode()
-
-    @property
-    def held(self) -> bool:
-        """Whether anybody still lives."""
-        try:
-            while os.read(self._descriptor, 4096):
-                pass
-        except BlockingIOError:
-            return True
-        return False
-
-    def let_go(self) -> bool:
-        """Wait until nobody lives."""
-        while select.select([self._descriptor], [], [], PATIENCE)[0]:
-            with contextlib.suppress(BlockingIOError):
-                if not os.read(self._descriptor, 4096):
-                    return True
-        return False
-
-    def close(self) -> None:
-        """Stop listening."""
-        os.close(self._descriptor)
-
-
-@pytest.fixture
-def lifeline(tmp_path: Path) -> Iterator[Lifeline]:
-    """A lifeline for one test."""
-    line = Lifeline(tmp_path / "lifeline")
-    yield line
-    line.close()
 
 
 def script(body: str, *arguments: object) -> list[str]:
@@ -178,11 +131,6 @@ def watching(process: int) -> Iterator[Callable[[], None]]:
         yield lambda: assert_readable(descriptor)
     finally:
         os.close(descriptor)
-
-
-def assert_readable(descriptor: int) -> None:
-    """Wait until there is something to read."""
-    assert select.select([descriptor], [], [], PATIENCE)[0]
 
 
 @either

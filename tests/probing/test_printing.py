@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lifelines import Lifeline
 from pytest_gpudiscover import Phase, Reason
 from pytest_gpudiscover.probing import ProbeRequest, ProbeResult
 from pytest_gpudiscover.probing.direct import DirectLauncher
@@ -27,14 +28,12 @@ AMPLE = 20.0
 
 
 async def probe(
-    conduct: str,
-    launcher: type[Launcher] = KeeperLauncher,
-    timeout: float = AMPLE,  # noqa: ASYNC109
+    conduct: str, launcher: type[Launcher] = KeeperLauncher, deadline: float = AMPLE
 ) -> ProbeResult:
     """Ask a program once that does as `conduct` says."""
     variant = Variant(name="cuda_v13", directories=("/root/cuda_v13",))
     request = ProbeRequest(
-        phase=Phase.ENUMERATE, variant=variant, environment=dict(os.environ), timeout=timeout
+        phase=Phase.ENUMERATE, variant=variant, environment=dict(os.environ), timeout=deadline
     )
     command = [sys.executable, "-I", "-S", "-c", SAY + conduct]
     async with AsyncExitStack() as stack:
@@ -117,7 +116,7 @@ async def test_each_way_to_fail_has_its_reason(
 
 
 async def test_a_program_that_hangs_is_stopped_at_its_deadline_although_it_has_answered() -> None:
-    result = await probe("say(ANSWER); time.sleep(600)", timeout=0.5)
+    result = await probe("say(ANSWER); time.sleep(600)", deadline=0.5)
     assert verdict(result) == (Reason.TIMEOUT, "listing the devices took longer than 0.5 s")
 
 
@@ -137,15 +136,14 @@ async def test_words_about_an_address_in_use_start_no_program_again_that_needs_n
 
 
 @LAUNCHERS
-async def test_a_cancelled_probe_leaves_nothing_behind(launcher: type[Launcher], tmp_path: Path) -> None:
-    started = tmp_path / "started"
+async def test_a_cancelled_probe_leaves_nothing_behind(launcher: type[Launcher], lifeline: Lifeline) -> None:
     before = psutil.Process().num_fds()
-    conduct = f"os.fork(); open({str(started)!r}, 'w').close(); time.sleep(600)"
-    probing = asyncio.ensure_future(probe(conduct, launcher))
-    while not started.exists():  # noqa: ASYNC110 - what is waited for is another process
-        await asyncio.sleep(0.005)
+    conduct = f"life = os.open({str(lifeline.path)!r}, os.O_WRONLY); os.fork(); os.write(life, b'here')"
+    probing = asyncio.ensure_future(probe(f"{conduct}; time.sleep(600)", launcher))
+    await asyncio.to_thread(lifeline.word)
     probing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await probing
+    assert not lifeline.held
     assert psutil.Process().children(recursive=True) == []
     assert psutil.Process().num_fds() == before

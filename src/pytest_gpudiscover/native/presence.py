@@ -78,7 +78,7 @@ def is_present(
 
 def _exists(path: Path) -> bool:
     # `Path.exists` raises where a directory may not be searched; the system's loader passes over such a one.
-    return os.path.exists(path)  # noqa: PTH110
+    return os.path.exists(path)  # noqa: PTH110 - a probe does without pathlib
 
 
 def _is_cached(names: Sequence[str], root: Path | None) -> bool:

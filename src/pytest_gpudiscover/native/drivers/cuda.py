@@ -168,4 +168,5 @@ class Device:
 
 
 def _in_words(error: api.CudaError) -> str:
-    return in_words(error, platform=sys.platform, wsl=os.path.exists(_WSL_DEVICE))  # noqa: PTH110
+    wsl = os.path.exists(_WSL_DEVICE)  # noqa: PTH110 - a probe does without pathlib
+    return in_words(error, platform=sys.platform, wsl=wsl)

@@ -28,7 +28,7 @@ def problem_with_nodes(root: str, may: Callable[[str, int], bool] = os.access) -
     """
     directory = os.path.join(root, "dev")  # noqa: PTH118 - a probe does without pathlib
     control = f"{directory}/nvidiactl"
-    if not os.path.exists(control):  # noqa: PTH110
+    if not os.path.exists(control):  # noqa: PTH110 - a probe does without pathlib
         return f"there is no {control}: {_START if is_container(root) else _LOAD}"
     nodes = [f"{directory}/{name}" for name in sorted(os.listdir(directory)) if is_node(name)]  # noqa: PTH208
     return refused(nodes, where_only_root_may=_ROOTS, may=may)

@@ -72,7 +72,7 @@ def _cards(root: str) -> Iterator[tuple[str, str]]:
 def names(directory: str) -> list[str]:
     """What is in a directory, sorted; nothing where it is missing, or may not be listed."""
     try:
-        return sorted(os.listdir(directory))  # noqa: PTH208
+        return sorted(os.listdir(directory))  # noqa: PTH208 - a probe does without pathlib
     except OSError:
         return []
 
