@@ -8,9 +8,10 @@ from dataclasses import replace
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from answers import holds
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.strategies import Body, bodies, body_of, damaged_bodies, mutated_bodies
-from pytest_gpudiscover.wire import Answer, parse_answer, parse_devices
+from pytest_gpudiscover.wire import parse_answer, parse_devices
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 small = st.integers(-(2**31), 2**31 - 1)
@@ -67,19 +68,6 @@ WRONG: dict[str, tuple[object, ...]] = {
     "unusable": ({}, {"reason": "cpu"}, {"detail": "no code for it"}, True, "no"),
 }
 """By key, what no device can have there."""
-
-
-def holds(answer: Answer) -> None:
-    """What must be true of every answer, whatever the bytes were."""
-    for device in answer.devices:
-        assert device.id
-        assert 0 <= device.free_memory <= device.total_memory < 2**64
-        assert device.total_memory > 0
-        json.dumps(device.description, ensure_ascii=False).encode()
-    for rejection in answer.rejections:
-        assert rejection.detail.isprintable()
-        assert len(rejection.detail) < 2000
-        json.dumps(rejection.to_json(), ensure_ascii=False).encode()
 
 
 @given(st.binary(max_size=200))

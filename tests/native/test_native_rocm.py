@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from amd_machines import GIB, RADEON_780M, RX_7900_XTX, Machine
+from amd_machines import (
+    GIB,
+    STAND_IN_780M,
+    STAND_IN_MI210,
+    STAND_IN_MI210_ID,
+    Machine,
+    stand_in_machine,
+)
 from pytest_gpudiscover.native.drivers.rocm_without_kernel import packed
 
 if TYPE_CHECKING:
@@ -15,20 +22,13 @@ if TYPE_CHECKING:
 
     from tests.native.conftest import Build, NativeRunner, Start
 
-FIRST = replace(RADEON_780M, pci_id="0000:0a:00.0", minor=128)
-SECOND = replace(RX_7900_XTX, pci_id="0001:c1:1f.7", unique_id=0xC1000000DEADBEEF, target=90010, minor=129)
-SECOND_ID = "GPU-c1000000deadbeef"
 WORD = "0x5eed600d"
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """A machine whose kernel shows the cards of the stand-in, in the other order than HIP counts them."""
-    machine = Machine(tmp_path / "machine")
-    machine.add_processor(0)
-    machine.add(FIRST, node=1)
-    machine.add(SECOND, node=3)
-    return machine
+    """What the kernel shows of the stand-in's cards."""
+    return stand_in_machine(tmp_path / "machine")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def verdicts(devices: list[dict[str, Any]]) -> dict[str, str]:
 
 def test_the_kernel_is_asked_and_no_library_is_loaded(start: Start, machine: Machine, hip: str) -> None:
     devices = asked(start, machine, hip, STAND_IN_INIT="exit")
-    assert [(device["id"], device["index"]) for device in devices] == [("0", 0), (SECOND_ID, 1)]
+    assert [(device["id"], device["index"]) for device in devices] == [("0", 0), (STAND_IN_MI210_ID, 1)]
 
 
 def test_a_message_that_quotes_what_is_no_utf_8_is_an_answer_all_the_same(
@@ -77,16 +77,16 @@ def test_a_message_that_quotes_what_is_no_utf_8_is_an_answer_all_the_same(
 def test_a_gpu_that_hip_cannot_place_costs_no_other(start: Start, machine: Machine, hip: str) -> None:
     devices = asked(start, machine, hip, STAND_IN_PLACE="101", GGML_CUDA_INIT="1")
     said = verdicts(devices)
-    assert said[FIRST.pci_id] == ""
-    assert said[SECOND.pci_id].startswith("it cannot be put to work: hipDeviceGetPCIBusId answered ")
+    assert said[STAND_IN_780M.pci_id] == ""
+    assert said[STAND_IN_MI210.pci_id].startswith("it cannot be put to work: hipDeviceGetPCIBusId answered ")
 
 
 @pytest.mark.parametrize(
     ("mask", "ids"),
     [
-        ({"ROCR_VISIBLE_DEVICES": SECOND_ID}, [SECOND_ID]),
-        ({"ROCR_VISIBLE_DEVICES": "1,0"}, [SECOND_ID, "1"]),
-        ({"HIP_VISIBLE_DEVICES": "1"}, [SECOND_ID]),
+        ({"ROCR_VISIBLE_DEVICES": STAND_IN_MI210_ID}, [STAND_IN_MI210_ID]),
+        ({"ROCR_VISIBLE_DEVICES": "1,0"}, [STAND_IN_MI210_ID, "1"]),
+        ({"HIP_VISIBLE_DEVICES": "1"}, [STAND_IN_MI210_ID]),
         ({"CUDA_VISIBLE_DEVICES": "-1"}, []),
         ({"ROCR_VISIBLE_DEVICES": ""}, []),
     ],
@@ -133,8 +133,8 @@ def test_the_parts_of_a_card_are_each_put_to_work_though_they_share_a_pci_id(
     start: Start, tmp_path: Path, hip: str
 ) -> None:
     machine = Machine(tmp_path / "machine")
-    machine.add(SECOND, node=1)
-    machine.add(replace(SECOND, pci_id="0001:c1:1f.6", minor=130), node=2)
+    machine.add(STAND_IN_MI210, node=1)
+    machine.add(replace(STAND_IN_MI210, pci_id="0001:c1:1f.6", minor=130), node=2)
     devices = asked(start, machine, hip, GGML_CUDA_INIT="1")
     assert [device["id"] for device in devices] == ["0", "1"]
     first, second = verdicts(devices).values()
@@ -228,7 +228,7 @@ def test_a_gpu_that_a_container_was_not_given_keeps_its_reason_beside_one_that_w
 def test_under_wsl_hip_lists_what_it_knows_in_its_own_order(start: Start, wsl: Machine, hip: str) -> None:
     assert asked(start, wsl, hip) == [
         {
-            "id": SECOND_ID,
+            "id": STAND_IN_MI210_ID,
             "backend": "ROCm",
             "name": "ROCm0",
             "description": "Stand-in MI210",

@@ -5,12 +5,11 @@ Vulkan's stand-in has one of the cards as well, at the same PCI id: what ROCm ca
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from amd_machines import GIB, RADEON_780M, RX_7900_XTX, Machine
+from amd_machines import GIB, STAND_IN_MI210_ID, Machine, stand_in_machine
 from pytest_gpudiscover import NativeInstallation, Phase, Reason
 from pytest_gpudiscover.surroundings import Surroundings
 
@@ -21,20 +20,13 @@ if TYPE_CHECKING:
     from pytest_gpudiscover import Report
     from tests.native.conftest import Build, Discover
 
-APU = replace(RADEON_780M, pci_id="0000:0a:00.0", minor=128)
-CARD = replace(RX_7900_XTX, pci_id="0001:c1:1f.7", unique_id=0xC1000000DEADBEEF, target=90010, minor=129)
-CARD_ID = "GPU-c1000000deadbeef"
 THROUGH_VULKAN = ("vulkan", "0001:c1:1f.7")
 
 
 @pytest.fixture
 def amd(tmp_path: Path) -> Machine:
     """What the kernel shows there."""
-    machine = Machine(tmp_path / "machine")
-    machine.add_processor(0)
-    machine.add(APU, node=1)
-    machine.add(CARD, node=3)
-    return machine
+    return stand_in_machine(tmp_path / "machine")
 
 
 @pytest.fixture
@@ -63,12 +55,12 @@ def test_both_gpus_are_found_through_rocm_and_once(machine: Callable[..., Report
     report = machine()
     assert [(d.id, d.filtered_id, d.library, d.compute, d.integrated) for d in report.devices] == [
         ("0", "0", "ROCm", "gfx1103", True),
-        (CARD_ID, "", "ROCm", "gfx90a", False),
+        (STAND_IN_MI210_ID, "", "ROCm", "gfx90a", False),
     ]
     assert report.devices[0].free_memory == 13 * GIB + (212 << 20)
     assert [r.reason for r in report.rejected if r.variant == "vulkan"] == [Reason.DUPLICATE]
     masks = [probe.mask for probe in report.probes if probe.phase is Phase.VERIFY]
-    assert sorted(mask["ROCR_VISIBLE_DEVICES"] or "" for mask in masks) == ["0", CARD_ID]
+    assert sorted(mask["ROCR_VISIBLE_DEVICES"] or "" for mask in masks) == ["0", STAND_IN_MI210_ID]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +78,7 @@ def test_a_hip_that_fails_costs_every_gpu_with_the_reason_and_the_listing_stands
     discovered: Discover, amd: Machine, hip: str, fault: dict[str, str], reason: Reason, words: str
 ) -> None:
     report = discovered(variant="rocm", **{"LD_LIBRARY_PATH": hip} | amd.environment | fault)
-    assert of_rocm(report) == [(Phase.VERIFY, reason, "0"), (Phase.VERIFY, reason, CARD_ID)]
+    assert of_rocm(report) == [(Phase.VERIFY, reason, "0"), (Phase.VERIFY, reason, STAND_IN_MI210_ID)]
     assert all(words in rejection.detail for rejection in report.rejected)
 
 
@@ -103,7 +95,7 @@ def test_a_card_that_fails_only_when_it_is_used_costs_nothing_but_itself_and_com
 ) -> None:
     report = machine(STAND_IN_DEEP=fault)
     (rejection,) = report.rejected
-    assert of_rocm(report) == [(Phase.VERIFY, reason, CARD_ID)]
+    assert of_rocm(report) == [(Phase.VERIFY, reason, STAND_IN_MI210_ID)]
     assert words in rejection.detail
     assert kept(report) == [("rocm", "0000:0a:00.0"), THROUGH_VULKAN]
 
@@ -111,7 +103,10 @@ def test_a_card_that_fails_only_when_it_is_used_costs_nothing_but_itself_and_com
 def test_a_hip_that_hangs_is_given_up_at_the_deadline(discovered: Discover, amd: Machine, hip: str) -> None:
     variables = {"LD_LIBRARY_PATH": hip, "STAND_IN_INIT": "hang", **amd.environment}
     report = discovered(timeout=1, variant="rocm", **variables)
-    assert of_rocm(report) == [(Phase.VERIFY, Reason.TIMEOUT, "0"), (Phase.VERIFY, Reason.TIMEOUT, CARD_ID)]
+    assert of_rocm(report) == [
+        (Phase.VERIFY, Reason.TIMEOUT, "0"),
+        (Phase.VERIFY, Reason.TIMEOUT, STAND_IN_MI210_ID),
+    ]
 
 
 def test_a_hip_of_the_wrong_version_is_not_the_right_one(
@@ -130,7 +125,7 @@ def test_nodes_that_a_container_was_not_given_are_a_reason_before_anything_is_lo
     report = machine(STAND_IN_INIT="crash")
     assert of_rocm(report) == [
         (Phase.ENUMERATE, Reason.UNUSABLE, "0"),
-        (Phase.ENUMERATE, Reason.UNUSABLE, CARD_ID),
+        (Phase.ENUMERATE, Reason.UNUSABLE, STAND_IN_MI210_ID),
     ]
     assert all("--device=/dev/kfd --device=/dev/dri" in r.detail for r in report.rejected)
     assert kept(report) == [THROUGH_VULKAN]
@@ -139,10 +134,10 @@ def test_nodes_that_a_container_was_not_given_are_a_reason_before_anything_is_lo
 @pytest.mark.parametrize(
     ("variables", "ids"),
     [
-        ({"ROCR_VISIBLE_DEVICES": "1,0"}, [CARD_ID, "1"]),
-        ({"ROCR_VISIBLE_DEVICES": "1,0", "HIP_VISIBLE_DEVICES": "0"}, [CARD_ID]),
+        ({"ROCR_VISIBLE_DEVICES": "1,0"}, [STAND_IN_MI210_ID, "1"]),
+        ({"ROCR_VISIBLE_DEVICES": "1,0", "HIP_VISIBLE_DEVICES": "0"}, [STAND_IN_MI210_ID]),
         ({"HIP_VISIBLE_DEVICES": "0"}, ["0"]),
-        ({"ROCR_VISIBLE_DEVICES": CARD_ID[:8].upper()}, [CARD_ID]),
+        ({"ROCR_VISIBLE_DEVICES": STAND_IN_MI210_ID[:8].upper()}, [STAND_IN_MI210_ID]),
         ({"CUDA_VISIBLE_DEVICES": "-1"}, []),
     ],
 )
@@ -163,7 +158,7 @@ def test_under_wsl_both_gpus_are_found_through_hip_alone(
     report = discovered(variant="rocm", **variables)
     assert [(device.id, device.compute) for device in report.devices] == [
         ("0", "gfx1103"),
-        (CARD_ID, "gfx90a"),
+        (STAND_IN_MI210_ID, "gfx90a"),
     ]
 
 

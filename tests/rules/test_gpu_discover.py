@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from answers import GIB, L4
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.gpu_discover import parse_printed
 from pytest_gpudiscover.reports import Reason
 from pytest_gpudiscover.wire import MAX_DEVICES
-
-GIB = 1 << 30
 
 CUDA: dict[str, Any] = {
     "library": "CUDA",
@@ -32,20 +32,7 @@ CUDA: dict[str, Any] = {
     "cuda_driver_minor": 1,
     "nvidia_driver_major": 580,
 }
-CUDA_DEVICE = DeviceInfo(
-    id="1",
-    library="CUDA",
-    name="CUDA1",
-    description="NVIDIA L4",
-    integrated=True,
-    pci_id="0000:01:00.0",
-    total_memory=24 * GIB,
-    free_memory=23 * GIB,
-    compute_major=8,
-    compute_minor=9,
-    driver_major=13,
-    driver_minor=1,
-)
+CUDA_DEVICE = replace(L4, id="1", name="CUDA1")
 
 
 def printed(*devices: object) -> bytes:

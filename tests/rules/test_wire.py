@@ -6,15 +6,15 @@ import contextlib
 import json
 import logging
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from answers import GIB, L4
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.reports import Phase, Reason, Rejection
 from pytest_gpudiscover.wire import MAX_DEVICES, Answer, parse_answer, parse_devices
-
-GIB = 1 << 30
 
 GOOD: dict[str, Any] = {
     "id": "GPU-good",
@@ -33,23 +33,7 @@ GOOD: dict[str, Any] = {
     "gfx_target": "sm_89",
     "index": 3,
 }
-GOOD_DEVICE = DeviceInfo(
-    id="GPU-good",
-    library="CUDA",
-    name="CUDA0",
-    description="NVIDIA L4",
-    integrated=True,
-    pci_id="0000:01:00.0",
-    total_memory=24 * GIB,
-    free_memory=23 * GIB,
-    compute_major=8,
-    compute_minor=9,
-    driver_major=13,
-    driver_minor=1,
-    library_path=("/lib/ollama", "/lib/ollama/cuda_v13"),
-    gfx_target="sm_89",
-    index=3,
-)
+GOOD_DEVICE = replace(L4, library_path=("/lib/ollama", "/lib/ollama/cuda_v13"), gfx_target="sm_89", index=3)
 
 
 def body(*entries: object) -> bytes:

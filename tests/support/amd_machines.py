@@ -5,7 +5,7 @@ Figures are those that real machines show; `docs/profiles.md` names the sources 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 GIB = 1024**3
@@ -143,3 +143,19 @@ class Machine:
 
     def _node(self, node: int) -> str:
         return f"sys/class/kfd/kfd/topology/nodes/{node}"
+
+
+STAND_IN_780M = replace(RADEON_780M, pci_id="0000:0a:00.0", minor=128)
+STAND_IN_MI210 = replace(
+    RX_7900_XTX, pci_id="0001:c1:1f.7", unique_id=0xC1000000DEADBEEF, target=90010, minor=129
+)
+STAND_IN_MI210_ID = "GPU-c1000000deadbeef"
+
+
+def stand_in_machine(root: Path) -> Machine:
+    """A machine whose kernel shows the cards of stand_in_hip.c, in the other order than HIP does."""
+    machine = Machine(root)
+    machine.add_processor(0)
+    machine.add(STAND_IN_780M, node=1)
+    machine.add(STAND_IN_MI210, node=3)
+    return machine

@@ -9,7 +9,9 @@ Started by path, `python -I .../native runner --ollama-engine --port N`, and tol
                         -> drivers           the registry: which drivers there are, and their libraries
                            -> drivers.vulkan one module a driver, loaded only in the process that asks it
     presence                                 for the engine: is a driver's library here at all?
-    containers                               what tells of a container; the doctor looks for the same
+    containers, versions                     what tells of a container, or of a driver's version; the doctor
+                                             asks for the same
+    files                                    what small files and directories say
 
 A driver may crash, hang or print what it likes: the process is the fence, and the answer goes over the
 socket. Each probe pays for starting it, so what runs in it imports neither `typing` nor `dataclasses`.

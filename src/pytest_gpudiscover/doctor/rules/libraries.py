@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from pytest_gpudiscover.devices import is_number
 from pytest_gpudiscover.doctor.facts import AMD, INTEL, NVIDIA, Library, Machine
 from pytest_gpudiscover.doctor.findings import Finding, Name, Severity, Topic
+from pytest_gpudiscover.native.versions import is_of_nvidia_s_driver
 
 _finding = partial(Finding, topic=Topic.LIBRARIES)
 
 _OF_KERNEL = ("libcuda.so.1", "libnvidia-ml.so.1")
 """Must be of the version that the kernel's driver is of."""
-_FIRST_MAJOR = 100
-"""Below it is no driver's version: the `libcuda.so.1.1` of a Jetson has one of its own."""
 _FOR_LINKING = "libcuda.so"
 """The name that programs are linked by; they load the library by its soname."""
 _STUBBED = ("libcuda.so.1", _FOR_LINKING, "libnvidia-ml.so.1")
@@ -112,13 +110,8 @@ def _folder(library: Library) -> str:
     return library.path.rpartition("/")[0]
 
 
-def _is_of_driver(version: str) -> bool:
-    major = version.partition(".")[0]
-    return is_number(major) and int(major) >= _FIRST_MAJOR
-
-
 def _differing(library: Library, kernel: str, machine: Machine) -> Iterator[Finding]:
-    if not (_is_of_driver(library.version) and kernel) or library.version == kernel:
+    if not (is_of_nvidia_s_driver(library.version) and kernel) or library.version == kernel:
         return
     both = f"{library.path} is of {library.version}, the kernel's driver of {kernel}"
     if library.compatible:

@@ -67,12 +67,12 @@ _NVML_SAYS = {
 }
 
 
-def in_words(error: CudaError, *, root: str = "/", platform: str, wsl: bool = False) -> str:
+def in_words(error: CudaError, *, root: str = "", platform: str, wsl: bool = False) -> str:
     """Say which call failed, how, what that means, and what to do.
 
     Args:
         error: what the driver answered.
-        root: the root of the file system, where device nodes and versions say more than some results do.
+        root: the root of the file system, "" for `/`: nodes and versions there say more than some results do.
         platform: as `sys.platform` spells it; only Linux has such nodes.
         wsl: whether this is Linux under Windows, which has none of them either.
     """

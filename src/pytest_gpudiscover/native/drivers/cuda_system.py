@@ -9,28 +9,28 @@ import os
 
 from pytest_gpudiscover.native.containers import CONTROL_GROUP, GROUPS, LEFT_BEHIND, TOLD_TO_SYSTEMD
 from pytest_gpudiscover.native.drivers.permission import refused
+from pytest_gpudiscover.native.files import names, text
+from pytest_gpudiscover.native.versions import is_of_nvidia_s_driver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ROOTS = "ask for permission for everybody (mode 0666), which is the driver's own setting"
-_FIRST_MAJOR = 100
-"""Below it is no driver's version: the `libcuda.so.1.1` of a Jetson has one of its own."""
 
 
 def problem_with_nodes(root: str, may: Callable[[str, int], bool] = os.access) -> str:
     """Say what keeps the driver from its device nodes; "" when nothing does.
 
     Args:
-        root: of the file system.
+        root: of the file system, "" for `/`.
         may: whether this process may open a path in that way.
     """
-    directory = os.path.join(root, "dev")  # noqa: PTH118 - a probe does without pathlib
+    directory = f"{root}/dev"
     control = f"{directory}/nvidiactl"
     if not os.path.exists(control):  # noqa: PTH110 - a probe does without pathlib
         return f"there is no {control}: {_START if is_container(root) else _LOAD}"
-    nodes = [f"{directory}/{name}" for name in sorted(os.listdir(directory)) if is_node(name)]  # noqa: PTH208
+    nodes = [f"{directory}/{name}" for name in names(directory) if is_node(name)]
     return refused(nodes, where_only_root_may=_ROOTS, may=may)
 
 
@@ -43,36 +43,23 @@ _LOAD = "load the kernel's driver (modprobe nvidia), or install NVIDIA's driver"
 
 def is_container(root: str) -> bool:
     """Whether this process runs in a container, as far as the file system tells."""
-    if any(os.path.exists(root.rstrip("/") + path) for path in LEFT_BEHIND):  # noqa: PTH110
+    if any(os.path.exists(root + path) for path in LEFT_BEHIND):  # noqa: PTH110 - the same
         return True
-    groups = _text(root, CONTROL_GROUP)
-    return bool(_text(root, TOLD_TO_SYSTEMD).strip()) or any(word in groups for word in GROUPS)
+    groups = text(root + CONTROL_GROUP)
+    return bool(text(root + TOLD_TO_SYSTEMD)) or any(word in groups for word in GROUPS)
 
 
 def versions_that_differ(root: str) -> str:
     """Say which version the kernel's driver has, and which the libcuda of this process; "" when unknown."""
-    kernel = _text(root, "/sys/module/nvidia/version").strip()
-    marked = [word for word in _text(root, "/proc/self/maps").split() if "/libcuda.so." in word]
+    kernel = text(f"{root}/sys/module/nvidia/version")
+    marked = [word for word in text(f"{root}/proc/self/maps").split() if "/libcuda.so." in word]
     library = marked[0].rpartition("/libcuda.so.")[2] if marked else ""
-    if not (kernel and _is_of_driver(library)) or kernel == library:
+    if not (kernel and is_of_nvidia_s_driver(library)) or kernel == library:
         return ""
     return (
         f"the kernel's driver is {kernel}, and {marked[0]} is of {library}: restart the machine after an"
         " update of the driver; in a container, do not bring a libcuda of its own"
     )
-
-
-def _is_of_driver(version: str) -> bool:
-    major, dot, _ = version.partition(".")
-    return bool(dot) and major.isdecimal() and int(major) >= _FIRST_MAJOR
-
-
-def _text(root: str, path: str) -> str:
-    try:
-        with open(root.rstrip("/") + path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read()
-    except OSError:
-        return ""
 
 
 def is_node(name: str) -> bool:

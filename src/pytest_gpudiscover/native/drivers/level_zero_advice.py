@@ -10,6 +10,7 @@ import os
 
 from pytest_gpudiscover.native.drivers.level_zero_api import UNINITIALIZED, LevelZeroError
 from pytest_gpudiscover.native.drivers.permission import refused
+from pytest_gpudiscover.native.files import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,9 +58,5 @@ def problem_with_nodes(directory: str, may: Callable[[str, int], bool] = os.acce
         directory: `/dev/dri`, which WSL does not have.
         may: whether this process may open a path in that way.
     """
-    try:
-        names = os.listdir(directory)  # noqa: PTH208 - a probe does without pathlib
-    except OSError:
-        return ""
-    nodes = [f"{directory}/{name}" for name in sorted(names) if name.startswith("renderD")]
+    nodes = [f"{directory}/{name}" for name in names(directory) if name.startswith("renderD")]
     return refused(nodes, where_only_root_may=_ROOTS, may=may)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from pytest_gpudiscover.native.drivers.permission import refused
+from pytest_gpudiscover.native.files import names, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,22 +65,6 @@ def _cards(root: str) -> Iterator[tuple[str, str]]:
     directory = root + _PCI_DEVICES
     for pci_id in names(directory):
         device = f"{directory}/{pci_id}"
-        if _word(f"{device}/vendor") == _AMD and _word(f"{device}/class").startswith(_GPU_CLASSES):
+        if text(f"{device}/vendor") == _AMD and text(f"{device}/class").startswith(_GPU_CLASSES):
             link = f"{device}/driver"
             yield pci_id, os.path.realpath(link).rpartition("/")[2] if os.path.exists(link) else ""  # noqa: PTH110
-
-
-def names(directory: str) -> list[str]:
-    """What is in a directory, sorted; nothing where it is missing, or may not be listed."""
-    try:
-        return sorted(os.listdir(directory))  # noqa: PTH208 - a probe does without pathlib
-    except OSError:
-        return []
-
-
-def _word(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
-            return file.read().strip()
-    except OSError:
-        return ""

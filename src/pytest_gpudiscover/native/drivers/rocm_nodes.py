@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 
 from pytest_gpudiscover.native.drivers.interface import DriverError
-from pytest_gpudiscover.native.drivers.rocm_access import names
+from pytest_gpudiscover.native.files import names, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -174,19 +174,19 @@ def _banks(node: Node) -> Iterator[int]:
 
 def _product(root: str, device: str, node: Node) -> str:
     """The name of the product, from the list that comes with libdrm, else from the card itself."""
-    revision = _text(f"{device}/revision").removeprefix("0x").upper()
+    revision = text(f"{device}/revision").removeprefix("0x").upper()
     wanted = [f"{node['device_id']:04X}", revision.zfill(2)]
     for path in _PRODUCT_NAMES:
-        for line in _text(root + path).splitlines():
+        for line in text(root + path).splitlines():
             words = [word.strip() for word in line.split(",", 2)]
             if words[:2] == wanted:
                 return words[-1]
-    return _text(f"{device}/product_name")
+    return text(f"{device}/product_name")
 
 
 def _module_version(root: str) -> tuple[int, int]:
     # Only the one that AMD ships by itself has a version.
-    words = re.match(r"(\d{1,5})\.(\d{1,5})", _text(f"{root}/sys/module/amdgpu/version"), re.ASCII)
+    words = re.match(r"(\d{1,5})\.(\d{1,5})", text(f"{root}/sys/module/amdgpu/version"), re.ASCII)
     return (int(words[1]), int(words[2])) if words else (0, 0)
 
 
@@ -201,15 +201,6 @@ def _figures(path: str) -> dict[str, int]:
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
-def _text(path: str) -> str:
-    """What a file says, without the blanks around it; "" where it cannot be read."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
 def _number(path: str) -> int | None:
-    text = _text(path)
-    return int(text) if text.isdecimal() else None
+    number = text(path)
+    return int(number) if number.isdecimal() else None
