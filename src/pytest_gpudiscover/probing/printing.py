@@ -42,7 +42,7 @@ class GpuDiscover:
         directories = dict.fromkeys([*([self._root] if self._root else []), *variant.directories])
         return (COMMAND, *(word for directory in directories for word in ("--lib-dir", directory)))
 
-    async def ask(self, process: RunnerProcess, port: int) -> Reply:  # noqa: ARG002
+    async def ask(self, process: RunnerProcess, port: int) -> Reply:  # noqa: ARG002 - it listens on none
         """Wait for its end, and read what it has printed."""
         end = await _end(process)
         return _understood(process.stdout, end, asyncio.get_running_loop().time())
