@@ -13,6 +13,7 @@ from pytest_gpudiscover.doctor.findings import Finding, Name, Severity, summary,
 from pytest_gpudiscover.doctor.rules import findings
 from pytest_gpudiscover.doctor.rules.nodes import PASSING
 from pytest_gpudiscover.doctor.rules.probes import QUIET, SERVED, STEPS
+from pytest_gpudiscover.doctor.rules.variables import EFFECTS
 from pytest_gpudiscover.reports import Phase, ProbeRecord, Reason, Rejection, Report
 
 CARDS = tuple(
@@ -130,23 +131,65 @@ def test_an_order_that_cuda_does_not_know_is_a_warning(order: str, warned: bool)
     assert bad(found) == [Name.VARIABLE_SET] * warned
 
 
+VARIABLES = {
+    "HSA_OVERRIDE_GFX_VERSION": "ROCm takes every card for one of this version",
+    "CUDA_DEVICE_ORDER": "CUDA counts its devices in this order",
+    "CUDA_DISABLE_PTX_JIT": "a deep verification does not succeed",
+    "GPU_DEVICE_ORDINAL": "AMD's runtime shows only these devices",
+    "VK_DRIVER_FILES": "Vulkan loads these drivers and no others",
+    "VK_ICD_FILENAMES": "unless VK_DRIVER_FILES says so",
+    "VK_ADD_DRIVER_FILES": "Vulkan loads these drivers as well",
+    "VK_LOADER_DRIVERS_DISABLE": "Vulkan leaves the drivers out",
+    "LD_LIBRARY_PATH": "libraries are looked for here first",
+    "LD_PRELOAD": "every program loads this first",
+}
+
+
+@pytest.mark.parametrize("variable", EFFECTS)
+def test_a_variable_that_changes_what_is_found_says_how(variable: str) -> None:
+    value = "PCI_BUS_ID"
+    (found,) = named(said(Machine(variables={variable: value})), Name.VARIABLE_SET)
+    assert found.severity is Severity.NOTE
+    assert found.came.startswith(f"{variable}={value}: ")
+    assert VARIABLES[variable] in found.came
+
+
 @pytest.mark.parametrize(
-    ("limits", "words"),
+    ("limits", "words", "command"),
     [
-        (Limits(files=64), "may open 64 files"),
-        (Limits(processes=20), "20 processes and threads"),
-        (Limits(locked=4096), "4096 bytes of memory may be locked"),
-        (Limits(memory=1 << 29), "0.5 GiB"),
+        (Limits(files=64), "may open 64 files", "ulimit -n 1024"),
+        (Limits(processes=20), "20 processes and threads", "ulimit -u 4096"),
+        (Limits(locked=4096), "4096 bytes of memory may be locked", "ulimit -l unlimited"),
+        (Limits(memory=1 << 29), "0.5 GiB", ""),
     ],
 )
-def test_a_limit_that_drivers_run_into_is_a_warning(limits: Limits, words: str) -> None:
+def test_a_limit_that_drivers_run_into_is_a_warning_with_the_command_that_raises_it(
+    limits: Limits, words: str, command: str
+) -> None:
     (low,) = named(said(Machine(limits=limits)), Name.LIMIT_LOW)
     assert low.severity is Severity.WARNING
     assert words in low.came
+    assert low.command == command
+    assert low.next_step
 
 
 CONTAINED = Machine(container=Container(kind="docker", evidence="/.dockerenv"))
 NVIDIAS = replace(CONTAINED, cards=(Card(pci_id="0000:01:00.0", vendor_id=0x10DE, driver="nvidia"),))
+
+
+def test_a_container_is_named_with_what_tells_of_it() -> None:
+    (found,) = named(said(CONTAINED), Name.IN_CONTAINER)
+    assert (found.severity, found.came) == (Severity.NOTE, "this is a container (docker: /.dockerenv)")
+    assert named(said(Machine()), Name.IN_CONTAINER) == []
+
+
+def test_nodes_that_may_be_opened_are_named_four_at_the_most() -> None:
+    nodes = tuple(Node(path=f"/dev/nvidia{number}") for number in range(6))
+    (found,) = named(said(Machine(nodes=nodes)), Name.NODES_OPENABLE)
+    paths = "/dev/nvidia0, /dev/nvidia1, /dev/nvidia2, /dev/nvidia3, 2 more"
+    assert (found.severity, found.came) == (Severity.OK, f"this user may open {paths}")
+    forbidden = tuple(replace(node, openable=False) for node in nodes)
+    assert named(said(Machine(nodes=forbidden)), Name.NODES_OPENABLE) == []
 
 
 def test_a_container_that_sees_no_bus_knows_the_host_s_gpus_by_their_driver() -> None:
@@ -224,6 +267,15 @@ def test_a_library_that_fails_where_there_is_no_gpu_keeps_none_from_being_used()
 
 def test_elsewhere_than_on_linux_nobody_knows_that_there_is_no_gpu() -> None:
     assert severity_of_rejected(Machine(system="win32"), rejection(Reason.CRASHED)) is Severity.PROBLEM
+
+
+@pytest.mark.parametrize("reason", [Reason.OVERLAP, Reason.DUPLICATE])
+def test_a_gpu_that_is_listed_once_more_is_served_another_way(reason: Reason) -> None:
+    found = said(RADEONS, rejection(reason, OTHER))
+    (served,) = named(found, Name.SERVED_ANOTHER_WAY)
+    assert served.severity is Severity.OK
+    assert served.came == "listed once more, and served another way: 1 device"
+    assert named(found, Name.REJECTED) == []
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in STEPS])
