@@ -26,9 +26,6 @@ LEVEL_ZERO = "ZE_AFFINITY_MASK"
 VARIABLES = (CUDA, ROCR, HIP, VULKAN, LEVEL_ZERO)
 """Every mask that is respected."""
 
-NOTHING_OF_LEVEL_ZERO = "-1"
-"""What hides all of its devices: a number that none has. An empty mask is none."""
-
 _COUNTED = ("Vulkan", "Level Zero")
 """Libraries whose masks take positions in the raw enumeration and know no UUIDs."""
 
@@ -173,8 +170,19 @@ def show_only(
     for library in hidden:
         variable = mask_variable(library, masks.system)
         if variable is not None and variable not in tokens:
-            changes[variable] = NOTHING_OF_LEVEL_ZERO if variable == LEVEL_ZERO else ""
+            changes[variable] = nothing_of(variable, masks.system)
     return changes | {variable: ",".join(entries) for variable, entries in tokens.items()}
+
+
+def nothing_of(variable: str, system: str) -> str:
+    """The mask that hides every device of its library.
+
+    Args:
+        variable: the library's.
+        system: as `sys.platform` spells it.
+    """
+    # An empty mask is none at all to HIP and Level Zero, and on Windows, where no variable can be empty.
+    return "-1" if variable in (HIP, LEVEL_ZERO) or system == "win32" else ""
 
 
 def _cuda_entries(value: str | None) -> tuple[str, ...] | None:

@@ -13,7 +13,6 @@ from pytest_gpudiscover.masks import (
     CUDA,
     HIP,
     LEVEL_ZERO,
-    NOTHING_OF_LEVEL_ZERO,
     ROCR,
     VARIABLES,
     VULKAN,
@@ -200,8 +199,26 @@ def test_level_zero_is_masked_by_its_raw_position_behind_the_users_mask() -> Non
 def test_level_zero_is_hidden_by_a_number_that_no_device_has() -> None:
     card = device("CUDA", "GPU-a")
     hidden = show_only([card], NO_MASKS, ["Level Zero"])
-    assert hidden == {CUDA: "GPU-a", LEVEL_ZERO: NOTHING_OF_LEVEL_ZERO}
-    assert tokens("Level Zero", {LEVEL_ZERO: NOTHING_OF_LEVEL_ZERO}) == ()
+    assert hidden == {CUDA: "GPU-a", LEVEL_ZERO: "-1"}
+    assert tokens("Level Zero", {LEVEL_ZERO: "-1"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("system", "hidden"),
+    [
+        ("linux", {ROCR: "", VULKAN: "", LEVEL_ZERO: "-1"}),
+        ("win32", {HIP: "-1", VULKAN: "-1", LEVEL_ZERO: "-1"}),
+    ],
+)
+def test_what_hides_a_library_is_no_mask_that_its_driver_takes_for_none(
+    system: str, hidden: dict[str, str]
+) -> None:
+    """Windows has no empty variables, and HIP and Level Zero take an empty mask for none."""
+    masks = UserMasks.read({}, system)
+    assert show_only([device("CUDA", "GPU-a")], masks, ["ROCm", "Vulkan", "Level Zero"]) == {
+        CUDA: "GPU-a",
+        **hidden,
+    }
 
 
 def test_a_runners_number_is_a_position_in_the_users_list() -> None:
@@ -435,8 +452,8 @@ def test_of_a_library_that_is_to_be_hidden_nothing_is_shown_unless_its_device_is
     linux, windows = (UserMasks.read({VULKAN: "3"}, system) for system in ("linux", "win32"))
     card = device("CUDA", "GPU-a")
     assert show_only([card], linux, hidden) == {CUDA: "GPU-a", ROCR: "", VULKAN: ""}
-    assert show_only([card], windows, hidden) == {CUDA: "GPU-a", HIP: "", VULKAN: ""}
-    assert show_only([], windows, ["ROCm"]) == {HIP: ""}
+    assert show_only([card], windows, hidden) == {CUDA: "GPU-a", HIP: "-1", VULKAN: "-1"}
+    assert show_only([], windows, ["ROCm"]) == {HIP: "-1"}
 
 
 def test_of_two_uuids_that_are_cut_short_the_longer_is_passed_on_whatever_their_case() -> None:

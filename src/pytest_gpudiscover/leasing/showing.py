@@ -12,12 +12,11 @@ from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.masks import (
     CUDA,
     HIP,
-    LEVEL_ZERO,
-    NOTHING_OF_LEVEL_ZERO,
     ROCR,
     UserMasks,
     mask_token,
     mask_variable,
+    nothing_of,
 )
 
 _FRAMEWORK = {"CUDA": "cuda", "ROCm": "cuda", "Vulkan": "vulkan", "Level Zero": "xpu"}
@@ -42,7 +41,7 @@ def lease_env(
         variable = mask_variable(library, masks.system)
         # HIP falls back to CUDA's mask: in a lease of a ROCm device that one is left as it is.
         if variable is not None and variable not in env and not (variable == CUDA and HIP in env):
-            env[variable] = _nothing(variable, masks.system)
+            env[variable] = nothing_of(variable, masks.system)
     return env
 
 
@@ -56,13 +55,6 @@ def _shown(devices: Sequence[DeviceInfo], system: str) -> dict[str, str]:
         # All that ROCr shows: neither the user's own HIP mask nor CUDA's, which HIP falls back to, hides any.
         tokens[HIP] = [str(position) for position in range(len(tokens[ROCR]))]
     return {variable: ",".join(entries) for variable, entries in tokens.items()}
-
-
-def _nothing(variable: str, system: str) -> str:
-    if variable == LEVEL_ZERO:
-        return NOTHING_OF_LEVEL_ZERO
-    # HIP takes an empty mask for none at all, and so does Windows for every variable.
-    return "-1" if variable == HIP or system == "win32" else ""
 
 
 def torch_names(devices: Sequence[DeviceInfo], everything: Iterable[DeviceInfo] = ()) -> tuple[str, ...]:
