@@ -70,6 +70,12 @@ def test_a_slice_that_its_own_mask_does_not_show_differs(
     assert problem == f"{slices[1].id} alone: it sees 0 devices where 1 are shown to it"
 
 
+def test_a_uuid_that_cupy_cuts_off_at_a_zero_is_none(install: Install, check: Check) -> None:
+    cut = "whole = properties; runtime.getDeviceProperties = lambda place: whole(place) | {'uuid': b'\\x0a'}"
+    install("cupy", after=cut)
+    assert check("cupy").outcome is Outcome.AGREES
+
+
 @pytest.mark.parametrize("status", ["100", "35"])
 def test_cupy_without_a_device_or_a_driver_sees_none(install: Install, check: Check, status: str) -> None:
     install("cupy")

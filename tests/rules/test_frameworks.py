@@ -51,6 +51,11 @@ def test_what_it_says_otherwise_is_named(change: dict[str, Any], said: str) -> N
     assert differences([replace(seen(L4), **change)], [L4]) == [said]
 
 
+def test_of_an_integrated_gpu_s_memory_everybody_has_a_figure_of_their_own() -> None:
+    shared = replace(L4, integrated=True)
+    assert differences([replace(seen(L4), memory=GIB)], [shared]) == []
+
+
 @pytest.mark.parametrize("share", [0.91, 1.09])
 def test_memory_that_drivers_keep_for_themselves_is_no_difference(share: float) -> None:
     assert differences([replace(seen(L4), memory=int(20 * GIB * share))], [L4]) == []

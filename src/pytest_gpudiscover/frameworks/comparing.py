@@ -150,8 +150,10 @@ def _contradictions(one: Seen, device: DeviceInfo) -> Iterator[str]:
     here, there = pci_address(one.pci_id), pci_address(device.pci_id)
     if here and there and here[:3] != there[:3]:
         yield f"its PCI id is {printable(one.pci_id, 60)} where {device.pci_id} is shown"
-    if one.memory is not None and not _about(one.memory, device.total_memory):
-        yield f"it has {gibibytes(one.memory)} of memory where {gibibytes(device.total_memory)} are shown"
+    # How much of the system's memory an integrated GPU has is everybody's own figure.
+    own = None if device.integrated else one.memory
+    if own is not None and not _about(own, device.total_memory):
+        yield f"it has {gibibytes(own)} of memory where {gibibytes(device.total_memory)} are shown"
 
 
 def _digits(uuid: str) -> str:

@@ -69,7 +69,7 @@ def _cupy() -> dict[str, Any]:
             {
                 "name": _text(one["name"]),
                 "memory": one["totalGlobalMem"],
-                "uuid": bytes(one.get("uuid", b"")).hex(),
+                "uuid": _uuid(bytes(one.get("uuid", b""))),
                 "pci_id": _pci_id(one.get("pciDomainID"), one.get("pciBusID"), one.get("pciDeviceID")),
             }
             for one in shown
@@ -101,6 +101,11 @@ def _library_of_jax(platform: str) -> str:
 
 def _text(name: str | bytes) -> str:
     return name if isinstance(name, str) else name.decode(errors="replace")
+
+
+def _uuid(raw: bytes) -> str:
+    # CuPy reads it as C's text, which ends at a zero: what is shorter than it should be is no UUID.
+    return raw.hex() if len(raw) == 16 else ""
 
 
 def _pci_id(domain: int | None, bus: int | None, device: int | None) -> str:
