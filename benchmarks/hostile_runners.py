@@ -18,9 +18,9 @@ from typing import Self
 from hostile_bodies import HostileBody, UntrueError
 
 from pytest_gpudiscover.probing.asking import AskError, HttpInfo, RunnerGoneError
-from pytest_gpudiscover.probing.http import MAX_BODY
 from pytest_gpudiscover.probing.ports import LOOPBACK
 from pytest_gpudiscover.probing.processes import Exit
+from pytest_gpudiscover.probing.responses import MAX_ANSWER
 from pytest_gpudiscover.reports import Reason
 from pytest_gpudiscover.wire import parse_answer
 
@@ -130,7 +130,7 @@ _MANNERS: Sequence[Callable[[Random, bytes], Manner]] = (
 def manner_of(chance: Random, body: bytes) -> Manner:
     """Draw how a body is sent; one time in a thousand there is more of it than anybody reads."""
     if chance.random() < 0.001:
-        return Manner((_OK + b"\r\n" + body, bytes(MAX_BODY + 1)))
+        return Manner((_OK + b"\r\n" + body, bytes(MAX_ANSWER + 1)))
     return chance.choice(_MANNERS)(chance, body)
 
 

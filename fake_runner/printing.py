@@ -87,7 +87,7 @@ def write(answer: Answer) -> int:
     from fake_runner.serving import pieces, write_stderr
 
     if answer.status != 200:
-        write_stderr(f"Error: {answer.body.decode()}\n")
+        write_stderr(complaint(answer))
         return 1
     body = answer.body[: answer.cut] if answer.raw is None else answer.raw
     pace = answer.body_pace
@@ -97,6 +97,11 @@ def write(answer: Answer) -> int:
     while answer.endless:
         pour(body)
     return 0
+
+
+def complaint(answer: Answer) -> str:
+    """What is said on stderr in place of an answer that is an error."""
+    return f"Error: {answer.body.decode()}\n"
 
 
 def pour(data: bytes) -> None:

@@ -306,6 +306,23 @@ def test_every_fault_of_a_later_release_costs_its_own_library_only(name: str, ph
         assert report.rejected == ()
 
 
+def test_two_faults_of_a_later_release_are_the_same_with_real_processes(tmp_path: Path) -> None:
+    """A refusal that is no text, and a crash behind it."""
+    faults = [
+        {"name": "status", "variant": "cuda_v13", "phase": "verify", "code": 500, "body": "\xe9"},
+        {"name": "short_body", "variant": "cuda_v13", "phase": "verify"},
+        {"name": "answer_then_crash", "variant": "cuda_v13", "phase": "verify"},
+    ]
+    host = speaking(FakeHost({**machine("RTX 4090").document, "fault": faults}), "gpu-discover")
+    reports = asyncio.run(twice(host.save(tmp_path / "host.json").installation(), None))
+    in_memory = virtual_time.run(twice(host.in_memory(), None))
+    assert [verdicts(report) for report in reports] == [verdicts(report) for report in in_memory]
+    assert [rejection.reason for rejection in reports[0].rejected] == [Reason.CRASHED]
+    assert [rejection.detail for rejection in in_memory[0].rejected] == [
+        rejection.detail for rejection in reports[0].rejected
+    ]
+
+
 @pytest.mark.parametrize("name", WITH_PROCESSES)
 def test_a_fault_of_a_later_release_is_the_same_with_real_processes(name: str, tmp_path: Path) -> None:
     phase = STRIKES[name]

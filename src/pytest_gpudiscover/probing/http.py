@@ -1,7 +1,7 @@
 """One request to one runner over one connection.
 
 The request goes to a loopback port and nowhere else: no proxy, no redirect, no compression, no more than
-`MAX_BODY` bytes. Waiting is bounded by the caller's deadline alone.
+`MAX_ANSWER` bytes. Waiting is bounded by the caller's deadline alone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from typing import Any
 import httpcore
 import httpx
 
-from pytest_gpudiscover.probing.responses import BadResponseError, Response
+from pytest_gpudiscover.probing.responses import MAX_ANSWER, BadResponseError, Response
 from pytest_gpudiscover.text import printable
 
-MAX_BODY = 4 << 20
-"""Bytes. 256 devices with everything they can say stay far below."""
 _MAX_ERROR_BODY = 2000
 
 
@@ -64,8 +62,8 @@ async def _body(response: httpx.Response) -> bytes:
         size += len(chunk)
         if not good and size >= _MAX_ERROR_BODY:
             break
-        if size > MAX_BODY:
-            raise _TooMuchError(f"the answer is longer than {MAX_BODY} bytes")
+        if size > MAX_ANSWER:
+            raise _TooMuchError(f"the answer is longer than {MAX_ANSWER} bytes")
     return b"".join(chunks)
 
 

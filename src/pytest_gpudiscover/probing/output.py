@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 
+from pytest_gpudiscover.probing.responses import MAX_ANSWER
+
 TRACE = 5
 """The log level below DEBUG: environments, answers, runner output."""
 TAIL_SIZE = 4096  # bytes
-ANSWER_SIZE = (4 << 20) + 1
+ANSWER_SIZE = MAX_ANSWER + 1
 """Bytes of stdout that are kept of a runner that may answer there: one more than is read of any answer."""
 
 _log = logging.getLogger(__name__)

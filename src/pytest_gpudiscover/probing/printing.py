@@ -13,6 +13,7 @@ from pytest_gpudiscover.probing import Failure
 from pytest_gpudiscover.probing.asking import AskError, Reply, RunnerGoneError
 from pytest_gpudiscover.probing.output import ANSWER_SIZE
 from pytest_gpudiscover.probing.processes import Exit, RunnerProcess
+from pytest_gpudiscover.probing.responses import MAX_ANSWER
 from pytest_gpudiscover.reports import Reason
 from pytest_gpudiscover.variants import Variant
 
@@ -22,7 +23,7 @@ COMMAND = "gpu-discover"
 _LOOK_AGAIN = 0.05
 """Seconds between two looks whether a program that does not end prints without end."""
 
-_TOO_LONG = "it is longer than 4 MiB"
+_TOO_LONG = f"it is longer than {MAX_ANSWER >> 20} MiB"
 
 
 class GpuDiscover:

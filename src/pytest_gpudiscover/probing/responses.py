@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+MAX_ANSWER = 4 << 20
+"""Bytes of an answer, however it comes. 256 devices with everything they can say stay far below."""
+
 
 class Response(NamedTuple):
     """A complete answer.

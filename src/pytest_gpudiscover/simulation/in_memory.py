@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from fake_runner import scripts
+from fake_runner.printing import complaint
 from fake_runner.scripts import Answer, Death
 from pytest_gpudiscover.installations import Located, texts
 from pytest_gpudiscover.probing import Prober, ProbeRequest, ProbeResult
@@ -22,7 +23,7 @@ from pytest_gpudiscover.probing.keeper import finished
 from pytest_gpudiscover.probing.output import ANSWER_SIZE
 from pytest_gpudiscover.probing.printing import GpuDiscover
 from pytest_gpudiscover.probing.processes import RunnerProcess
-from pytest_gpudiscover.probing.responses import BadResponseError, Response
+from pytest_gpudiscover.probing.responses import MAX_ANSWER, BadResponseError, Response
 from pytest_gpudiscover.probing.runners import RunnerProber
 from pytest_gpudiscover.probing.speech import Speech
 from pytest_gpudiscover.simulation.actors import Actor, lapse
@@ -155,21 +156,23 @@ async def _print(actor: Actor) -> None:
         RunnerGoneError: it ends before that.
     """
     script = actor.script
-    if script.stops_itself or not script.binds or script.silent:
+    if script.stops_itself or not script.binds:
         await actor.wait_for(None)  # until the deadline
     await actor.arrival(script.delay)
     if script.death and script.death.when == scripts.REQUEST:
         actor.die(script.death)
         raise RunnerGoneError
+    if script.silent:
+        await actor.wait_for(None)
     answer = script.answer
     if answer.raw is None:
         actor.record(answer)
+    if answer.status != 200:
+        actor.say(complaint(answer))
+        actor.die(script.death or Death(scripts.START, code=1))
+        return
     body = answer.body[: answer.cut] if answer.raw is None else answer.raw
     await _pass(actor, len(body), answer.body_pace)
-    if answer.status != 200:
-        actor.say(f"Error: {body.decode()}\n")
-        actor.die(Death(scripts.START, code=1))
-        return
     # One that never ends has at some time printed more than anybody reads.
     actor.stdout = (body * (ANSWER_SIZE // len(body) + 1) if answer.endless else body)[:ANSWER_SIZE]
     actor.die(script.death or Death(scripts.START, code=0))
@@ -206,7 +209,7 @@ def _bind(actor: Actor) -> None:
     """
     if actor.script.port_taken or actor.script.squatter:
         actor.say(scripts.gave_up(0))
-        actor.die(Death(scripts.START, code=1))
+        actor.die(script.death or Death(scripts.START, code=1))
         raise RunnerGoneError(port_taken=actor.script.squatter is not None)
     actor.bound = True
 
@@ -221,7 +224,7 @@ async def _read(actor: Actor, answer: Answer) -> Response:
         raise BadResponseError("the answer is compressed, which was not asked for", ready=ready)
     if "Transfer-Encoding" in answer.headers:
         raise BadResponseError("the answer is not complete HTTP", ready=ready, cut_short=True)
-    if answer.endless or _is_too_long(answer.body):
+    if answer.endless or len(answer.body) > MAX_ANSWER:
         raise BadResponseError("the answer does not end", ready=ready)
     await _pass(actor, len(answer.body), answer.body_pace, ready)
     death = actor.script.death
@@ -236,16 +239,6 @@ async def _read(actor: Actor, answer: Answer) -> Response:
     return Response(answer.status, answer.body, ready)
 
 
-def _is_too_long(body: bytes) -> bool:
-    """Whether a client would give up reading; no answer of ordinary size needs the client for that."""
-    if len(body) < _SHORT:
-        return False
-    from pytest_gpudiscover.probing.http import MAX_BODY
-
-    return len(body) > MAX_BODY
-
-
-_SHORT = 1 << 20
 _HEAD = 100
 """About how many bytes the head of an answer has."""
 

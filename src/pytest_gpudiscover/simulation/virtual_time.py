@@ -71,7 +71,7 @@ class _Due(asyncio.TimerHandle):
         self._args = args
         self._loop = loop
         self._context = copy_context() if context is None else context
-        self._cancelled = False
+        self._cancelled = self._scheduled = False
         self._repr = self._source_traceback = None
 
     def cancel(self) -> None:
