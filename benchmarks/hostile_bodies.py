@@ -9,13 +9,16 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
+from fake_runner.printing import KEYS
 from pytest_gpudiscover.devices import DeviceInfo
+from pytest_gpudiscover.gpu_discover import parse_printed
 from pytest_gpudiscover.reports import Rejection
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.simulation.profiles import PROFILES
 from pytest_gpudiscover.strategies import Truth, body_of
-from pytest_gpudiscover.wire import Answer
+from pytest_gpudiscover.wire import Answer, parse_answer
 
 _Pairs = list[tuple[str, str]]
 """A JSON object: keys and values, printed each for itself."""
@@ -78,16 +81,45 @@ def _check_rejection(rejection: Rejection) -> None:
     json.dumps(rejection.to_json(), ensure_ascii=False).encode()
 
 
+@dataclass(frozen=True)
+class Form:
+    """What the answers of one kind of runner look like.
+
+    Attributes:
+        frame: what stands around the entries.
+        keys: the keys of an entry, and some that nobody knows.
+        entry: a device as such a runner shows it.
+        read_again: the device that must come of that.
+        parse: what reads an answer.
+    """
+
+    frame: str
+    keys: Sequence[str]
+    entry: Callable[[DeviceInfo], dict[str, Any]]
+    read_again: Callable[[DeviceInfo], DeviceInfo]
+    parse: Callable[[bytes], Answer]
+
+    def pairs(self, device: DeviceInfo) -> _Pairs:
+        """The entry of a device, key by key."""
+        return [(json.dumps(key), json.dumps(value)) for key, value in self.entry(device).items()]
+
+
 class HostileBodies:
     """As many bodies as anybody asks for, by number.
 
     Args:
         seed: the same one gives the same bodies.
+        form: what answers look like.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, form: Form) -> None:
         self._seed = seed
-        self._listed = tuple((device, _pairs(device)) for device in _devices())
+        self._form = form
+        self._listed = tuple((form.read_again(device), form.pairs(device)) for device in _devices())
+
+    def parse(self, content: bytes) -> Answer:
+        """Read an answer of this form."""
+        return self._form.parse(content)
 
     def __getitem__(self, number: int) -> HostileBody:
         """The body of that number."""
@@ -114,8 +146,9 @@ class HostileBodies:
                 whole.append(device)
             else:
                 is_json = is_json and share < 0.98
-                printed.append(_mutated(chance, pairs, _ODD if share < 0.98 else _NO_JSON, comma))
-        content = f"[{comma.join(printed)}]".encode()
+                odd = _ODD if share < 0.98 else _NO_JSON
+                printed.append(_mutated(chance, pairs, self._form.keys, odd, comma))
+        content = self._form.frame.format(comma.join(printed)).encode()
         return HostileBody(content, count, tuple(whole)) if is_json and count <= 256 else HostileBody(content)
 
 
@@ -126,9 +159,14 @@ def _devices() -> list[DeviceInfo]:
     return [replace(each.device, variant="") for host in hosts for each in Truth.of(host).listed]
 
 
-def _pairs(device: DeviceInfo) -> _Pairs:
+def _served(device: DeviceInfo) -> dict[str, Any]:
     (entry,) = json.loads(body_of([device]))
-    return [(json.dumps(key), json.dumps(value)) for key, value in entry.items()]
+    return dict(entry)
+
+
+def _printed(device: DeviceInfo) -> dict[str, Any]:
+    known = {KEYS[key]: value for key, value in _served(device).items() if key in KEYS}
+    return known | {"index": 0, "index_matches_backend": True}
 
 
 def _object(pairs: _Pairs, comma: str) -> str:
@@ -145,13 +183,22 @@ _STYLES: Sequence[Callable[[_Pairs], _Pairs]] = (
 
 # What becomes of one entry.
 
-_KEYS = tuple(
-    json.dumps(key)
-    for key in (
-        *("id", "backend", "name", "description", "filtered_id", "filter_id", "integration", "pci_id"),
-        *("total_memory", "free_memory", "ComputeMajor", "ComputeMinor", "driver_major", "driver_minor"),
-        *("LibraryPath", "gfx_target", "index", "unusable", "Unusable", "unknown", ""),
-    )
+_KEYS = (
+    *("id", "backend", "name", "description", "filtered_id", "filter_id", "integration", "pci_id"),
+    *("total_memory", "free_memory", "ComputeMajor", "ComputeMinor", "driver_major", "driver_minor"),
+    *("LibraryPath", "gfx_target", "index", "unusable", "Unusable", "unknown", ""),
+)
+_PRINTED_KEYS = (
+    *KEYS.values(),
+    *(
+        "index",
+        "index_matches_backend",
+        "integrated_known",
+        "nvidia_driver_major",
+        "gfx_target",
+        "unknown",
+        "",
+    ),
 )
 _ODD = (
     *("null", "true", "false", "-1", "0", "-0", "1.0", "1e3", "1e-999", "18446744073709551616", "9" * 4301),
@@ -198,9 +245,9 @@ _NO_JSON = (
 """Values that cost the whole answer."""
 
 
-def _mutated(chance: Random, pairs: _Pairs, values: Sequence[str], comma: str) -> str:
+def _mutated(chance: Random, pairs: _Pairs, keys: Sequence[str], values: Sequence[str], comma: str) -> str:
     """An entry with one thing changed: a value, a key left out or given twice, or all of it."""
-    share, key, value = chance.random(), chance.choice(_KEYS), chance.choice(values)
+    share, key, value = chance.random(), json.dumps(chance.choice(keys)), chance.choice(values)
     if share < 0.1:
         return value
     others = [pair for pair in pairs if pair[0] != key]
@@ -263,3 +310,15 @@ _NO_ANSWERS: Sequence[Callable[[Random], bytes]] = (
     lambda chance: b"[" + b",".join([b"null"] * chance.randrange(1, 600)) + b"]",
 )
 """What is no answer at all, whatever was changed in it."""
+
+SERVED = Form(frame="[{}]", keys=_KEYS, entry=_served, read_again=lambda device: device, parse=parse_answer)
+"""The answer to `GET /info`."""
+PRINTED = Form(
+    frame='{{"devices": [{}]}}',
+    keys=_PRINTED_KEYS,
+    entry=_printed,
+    # Neither its UUID is printed, nor where its libraries are.
+    read_again=lambda device: replace(device, id="0", index=None, library_path=(), gfx_target=""),
+    parse=parse_printed,
+)
+"""What `ollama gpu-discover` prints."""

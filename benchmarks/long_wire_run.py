@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
-from hostile_bodies import HostileBodies, HostileBody, UntrueError
+from hostile_bodies import PRINTED, SERVED, Form, HostileBodies, UntrueError
 from hostile_runners import HostileRunner, manner_of
 
 from pytest_gpudiscover.strategies import body_of
@@ -82,7 +82,7 @@ class Place:
         return said
 
 
-def read(body: HostileBody, *, print_again: bool) -> str:
+def read(bodies: HostileBodies, number: int, *, print_again: bool) -> str:
     """Read a body in memory, and check what comes out.
 
     Returns:
@@ -91,7 +91,8 @@ def read(body: HostileBody, *, print_again: bool) -> str:
     Raises:
         UntrueError: that must not come out.
     """
-    answer = parse_answer(body.content)
+    body = bodies[number]
+    answer = bodies.parse(body.content)
     body.check(answer)
     if print_again:
         # A runner never says what the engine writes into `filtered_id`, so it is not printed.
@@ -106,7 +107,7 @@ def read_all(bodies: HostileBodies, numbers: Sequence[int], shown: Callable[[int
     results: Counter[str] = Counter()
     for number in numbers:
         try:
-            results[read(bodies[number], print_again=number % PRINTED_AGAIN == 0)] += 1
+            results[read(bodies, number, print_again=number % PRINTED_AGAIN == 0)] += 1
         except Exception as error:
             raise _FailedError(number) from error
         shown(number)
@@ -228,8 +229,8 @@ def _log_checked() -> Iterator[None]:
 _Part = Callable[[HostileBodies, int, Callable[[int], None]], str]
 
 
-def _run(what: str, part: _Part, seed: int, count: int, keep: Path) -> bool:
-    bodies, began = HostileBodies(seed), time.perf_counter()
+def _run(what: str, form: Form, part: _Part, seed: int, count: int, keep: Path) -> bool:
+    bodies, began = HostileBodies(seed, form), time.perf_counter()
     try:
         said = part(bodies, count, _shown(what, count))
     except _FailedError as failure:
@@ -247,12 +248,12 @@ def _run(what: str, part: _Part, seed: int, count: int, keep: Path) -> bool:
     return True
 
 
-def _replay(number: int) -> Sequence[tuple[str, _Part]]:
-    """The parts of a run that reads one body only."""
+def _replay(number: int) -> tuple[_Part, _Part]:
+    """The parts of a run that reads one body only: in memory, and over the wire."""
     numbers = range(number, number + 1)
     return (
-        ("in memory", lambda bodies, _, shown: _told(read_all(bodies, numbers, shown))),
-        ("over the wire", lambda bodies, _, shown: _told(asyncio.run(ask_all(bodies, numbers, shown)))),
+        lambda bodies, _, shown: _told(read_all(bodies, numbers, shown)),
+        lambda bodies, _, shown: _told(asyncio.run(ask_all(bodies, numbers, shown))),
     )
 
 
@@ -268,14 +269,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     print(f"Python {platform.python_version()}, seed {chosen.seed}")
-    parts: list[tuple[str, _Part, int]] = [
-        ("in memory", in_memory, chosen.bodies),
-        ("over the wire", over_the_wire, chosen.over_the_wire),
+    reading, asking = (in_memory, over_the_wire) if chosen.replay is None else _replay(chosen.replay)
+    parts: list[tuple[str, Form, _Part, int]] = [
+        ("in memory", SERVED, reading, chosen.bodies),
+        ("in memory, printed", PRINTED, reading, chosen.bodies),
+        ("over the wire", SERVED, asking, chosen.over_the_wire),
     ]
-    if chosen.replay is not None:
-        parts = [(what, part, 1) for what, part in _replay(chosen.replay)]
     with _log_checked():
-        good = [_run(what, part, chosen.seed, count, chosen.keep) for what, part, count in parts if count]
+        good = [
+            _run(what, form, part, chosen.seed, count, chosen.keep)
+            for what, form, part, count in parts
+            if count
+        ]
     return 0 if all(good) else 1
 
 

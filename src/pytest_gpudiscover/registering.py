@@ -16,7 +16,7 @@ from typing import Any
 _STRATEGIES = {
     "pytest_gpudiscover.devices": {"DeviceID": "device_ids", "DeviceInfo": "devices"},
     "pytest_gpudiscover.simulation.hosts": {"FakeHost": "hosts"},
-    "pytest_gpudiscover.strategies.bodies": {"Body": "bodies"},
+    "pytest_gpudiscover.strategies.body": {"Body": "bodies"},
 }
 """By the modules that define them, our types; and of each, the function of `strategies` that is for it."""
 

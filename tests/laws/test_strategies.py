@@ -288,6 +288,21 @@ def test_our_types_are_drawn_whether_they_or_hypothesis_are_imported_first(impor
     assert result_of(FROM_TYPES.format(imports=imports)).split() == ["True", "True", "gpu", "variant"]
 
 
+@pytest.mark.parametrize("first", [".strategies", ".strategies.bodies", ".strategies.body", ".simulation"])
+def test_any_of_our_modules_may_be_the_first_that_is_imported(first: str) -> None:
+    """While the strategies are imported, Hypothesis is, and at the end of that it asks for our types."""
+    program = f"""
+import pytest_gpudiscover{first}
+from hypothesis import find
+from hypothesis.strategies import from_type
+from pytest_gpudiscover import DeviceInfo
+from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.strategies import Body
+print(*(type(find(from_type(each), lambda _: True)).__name__ for each in (Body, DeviceInfo, FakeHost)))
+"""
+    assert result_of(program).split() == ["Body", "DeviceInfo", "FakeHost"]
+
+
 @given(...)
 def test_an_answer_that_is_drawn_by_its_type_is_what_it_says(body: Body) -> None:
     assert parse_devices(body.content) == (body.whole, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -59,6 +60,7 @@ def test_hostile_bodies_do_no_harm_in_memory_and_over_the_wire(
     shown = capsys.readouterr()
     assert (done, shown.err, [*tmp_path.iterdir()]) == (0, "", [])
     assert "in memory: 2000 bodies" in shown.out
+    assert "in memory, printed: 2000 bodies" in shown.out
     assert "over the wire: 50 bodies" in shown.out
 
 
@@ -70,16 +72,29 @@ def test_a_reader_that_is_broken_is_told_with_the_number_of_the_body_which_is_ke
     tmp_path: Path,
     broken: Callable[[bytes], Answer],
 ) -> None:
-    monkeypatch.setattr(long_run, "parse_answer", broken)
+    monkeypatch.setattr(long_run, "SERVED", replace(long_run.SERVED, parse=broken))
     small = ["--over-the-wire", "0", "--keep", str(tmp_path), "--seed", "7"]
     assert long_run.main(["--bodies", "2000", *small]) == 1
     (kept,) = tmp_path.iterdir()
     number = kept.stem.rpartition("-")[2]
     told = f"in memory: seed 7, number {number} failed: "
     assert told in capsys.readouterr().out
-    assert long_run.HostileBodies(7)[int(number)].content == kept.read_bytes()
+    assert long_run.HostileBodies(7, long_run.SERVED)[int(number)].content == kept.read_bytes()
     assert long_run.main(["--replay", number, *small]) == 1
     assert told in capsys.readouterr().out
+
+
+def test_a_reader_of_what_is_printed_that_is_broken_is_told_too(
+    long_run: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(long_run, "PRINTED", replace(long_run.PRINTED, parse=losing))
+    assert long_run.main(["--bodies", "500", "--over-the-wire", "0", "--keep", str(tmp_path)]) == 1
+    shown = capsys.readouterr().out
+    assert "in memory: 500 bodies" in shown
+    assert "in memory, printed: seed 0, number " in shown
 
 
 def test_what_raises_over_the_wire_only_is_told_with_the_number_of_the_body(
@@ -105,6 +120,6 @@ def test_a_reader_that_keeps_what_it_has_read_is_told(
     capsys: pytest.CaptureFixture[str],
     make: Callable[[], object],
 ) -> None:
-    monkeypatch.setattr(long_run, "parse_answer", keeping(make))
+    monkeypatch.setattr(long_run, "SERVED", replace(long_run.SERVED, parse=keeping(make)))
     assert long_run.main(["--bodies", "600", "--over-the-wire", "0"]) == 1
     assert "in memory: seed 0: the process has grown: " in capsys.readouterr().out

@@ -209,7 +209,7 @@ def _bind(actor: Actor) -> None:
     """
     if actor.script.port_taken or actor.script.squatter:
         actor.say(scripts.gave_up(0))
-        actor.die(script.death or Death(scripts.START, code=1))
+        actor.die(Death(scripts.START, code=1))
         raise RunnerGoneError(port_taken=actor.script.squatter is not None)
     actor.bound = True
 

@@ -4,7 +4,8 @@
 against the truth. docs/property-testing.md shows how.
 """
 
-from pytest_gpudiscover.strategies.bodies import Body, bodies, body_of, damaged_bodies, mutated_bodies
+from pytest_gpudiscover.strategies.bodies import bodies, body_of, damaged_bodies, mutated_bodies
+from pytest_gpudiscover.strategies.body import Body
 from pytest_gpudiscover.strategies.cards import VENDORS
 from pytest_gpudiscover.strategies.faults import Fault, faults
 from pytest_gpudiscover.strategies.machines import hosts

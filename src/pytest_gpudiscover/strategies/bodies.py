@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from pytest_gpudiscover.devices import DeviceInfo
+from pytest_gpudiscover.strategies.body import Body
 from pytest_gpudiscover.strategies.checking import within
 from pytest_gpudiscover.strategies.choices import built
 from pytest_gpudiscover.strategies.values import devices
@@ -43,19 +44,6 @@ _LEFT_OUT = {
 }
 _LEFT_OUT |= {"driver_major": 0, "driver_minor": 0}
 """What a runner leaves out, and when."""
-
-
-@dataclass(frozen=True)
-class Body:
-    """An answer, and what is true of it.
-
-    Attributes:
-        content: the bytes.
-        whole: the devices whose entries are as they should be, in order: all of them must come out.
-    """
-
-    content: bytes
-    whole: tuple[DeviceInfo, ...]
 
 
 class _Pairs(list[tuple[str, Any]]):
