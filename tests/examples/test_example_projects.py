@@ -49,7 +49,7 @@ def commands(readme: Path) -> list[Command]:
 
 def plain(line: str) -> str:
     """A line without what differs from run to run: seconds, and how wide the terminal is."""
-    return re.sub(r"([=_])\1+", r"\1", re.sub(r"\d+\.\d+ ?s\b", "N s", line.strip()))
+    return re.sub(r"([=_])\1+", r"\1", re.sub(r"\d+\.\d+ ?s\b( \(\d+:\d\d:\d\d\))?", "N s", line.strip()))
 
 
 def missing(shown: tuple[str, ...], printed: list[str]) -> list[str]:

@@ -100,6 +100,25 @@ def test_what_ollama_prints_is_read_again(listed: list[DeviceInfo]) -> None:
     assert parse_printed(body_of(*map(entry_of, listed))) == Answer(tuple(listed))
 
 
+@given(st.lists(st.tuples(printable_devices, st.booleans()), max_size=4))
+def test_a_number_that_a_library_does_not_count_by_is_replaced_by_the_place(
+    listed: list[tuple[DeviceInfo, bool]],
+) -> None:
+    """Would have caught: a mask that shows another device than the one that was listed."""
+    entries = [
+        entry_of(device) | {"library": "CUDA", "index_matches_backend": counts} for device, counts in listed
+    ]
+    ids = [device.id if counts else str(place) for place, (device, counts) in enumerate(listed)]
+    assert [device.id for device in parse_printed(body_of(*entries)).devices] == ids
+
+
+@given(printable_devices, texts)
+def test_what_is_no_pci_id_is_none(device: DeviceInfo, name: str) -> None:
+    """Would have caught: the bus of a virtual card, by which it would be another's twin."""
+    (found,) = parse_printed(body_of(entry_of(device) | {"device_id": name})).devices
+    assert found.pci_id == (name if pci_address(name) else "")
+
+
 @given(printable_devices, st.sampled_from([*KEYS.values(), *OTHERS]), json_values)
 def test_any_printed_value_in_any_place_costs_its_own_device_only(
     good: DeviceInfo, key: str, value: object

@@ -11,10 +11,12 @@ from typing import Any
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
+from fake_runner.masks import visible
 from pytest_gpudiscover import DeviceInfo, Discovery, Phase
+from pytest_gpudiscover.masks import UserMasks, show_only
 from pytest_gpudiscover.probing import ProbeRequest
 from pytest_gpudiscover.simulation import FakeHost
-from pytest_gpudiscover.strategies import Masks, Truth, hosts, masks
+from pytest_gpudiscover.strategies import MASKED, Masks, Truth, hosts, masks
 from pytest_gpudiscover.surroundings import Surroundings
 from truths import found, shown_by, some, surroundings, tell
 
@@ -46,6 +48,14 @@ def with_masks(host: FakeHost, **options: Any) -> st.SearchStrategy[tuple[FakeHo
     return st.tuples(st.just(host), drawn)
 
 
+def through_level_zero(host: FakeHost) -> FakeHost:
+    """The same cards, which no other library has: Vulkan's listing would win."""
+    names = [gpu["name"] for gpu in host.document["gpu"]]
+    view = {"library": "Level Zero", "devices": names}
+    return FakeHost({**host.document, "variant": {"level_zero": view}})
+
+
+three_arcs = through_level_zero(FakeHost.of("Arc A770", "Arc A770", "Arc A770"))
 masked = hosts(min_gpus=2).flatmap(with_masks)
 understood = hosts(min_gpus=2).flatmap(lambda host: with_masks(host, garbage=False))
 numbered = hosts(vendors=["NVIDIA", "AMD"], min_gpus=2, lossy=["numbers", "reordered"]).flatmap(with_masks)
@@ -56,6 +66,11 @@ three = FakeHost.of("MI210", "MI210", "MI210")
 second = "GPU-47771332-414f-f78d-9f80-0b2d9d85aed4"
 geforces = hosts(vendors=["NVIDIA"], min_gpus=2, lossy=["numbers", "reordered", "partial"]).flatmap(
     lambda host: with_masks(host, libraries=["CUDA"])
+)
+arcs = (
+    hosts(vendors=["Intel"], min_gpus=2)
+    .map(through_level_zero)
+    .flatmap(lambda host: with_masks(host, libraries=["Level Zero"]))
 )
 by_number = FakeHost(
     document={
@@ -116,12 +131,36 @@ def test_a_discovery_takes_every_gpu_that_a_mask_leaves_to_cuda_whatever_is_in_i
     assert served == {each.gpu for each in visible.listed if each.device.library == "CUDA"}
 
 
+@given(arcs)
+@example((three_arcs, {"ZE_AFFINITY_MASK": "2,x,0"}))
+def test_a_discovery_takes_every_gpu_that_a_mask_leaves_to_level_zero_whatever_is_in_it(
+    case: tuple[FakeHost, Masks],
+) -> None:
+    """Would have caught: devices counted in the order of the entries, where the driver lists in its own."""
+    host, users = case
+    event(users.get("ZE_AFFINITY_MASK", "no mask"))
+    visible = Truth.of(host, users)
+    served = [visible.behind(device) for device in found(host, users).devices]
+    assert served == [each.gpu for each in visible.listed]
+
+
 @given(masked)
 def test_no_mask_whatever_is_in_it_makes_a_discovery_find_what_it_hides(case: tuple[FakeHost, Masks]) -> None:
     """Would have caught: garbage that is passed over, where the driver ends its list."""
     host, users = case
     visible = {each.gpu for each in Truth.of(host, users).listed}
     assert {Truth.of(host, users).behind(device) for device in found(host, users).devices} <= visible
+
+
+@given(st.sampled_from(MASKED), masked)
+def test_a_library_that_is_hidden_shows_nothing_whatever_the_user_has_masked(
+    hidden: str, case: tuple[FakeHost, Masks]
+) -> None:
+    """Would have caught: an empty mask where the driver takes that for none."""
+    _, users = case
+    shown = show_only([], UserMasks.read(users, "linux"), [hidden])
+    environment = {name: value for name, value in (users | shown).items() if value is not None}
+    assert visible(hidden, ["GPU-aa", "GPU-bb"], environment) == []
 
 
 @given(understood)
