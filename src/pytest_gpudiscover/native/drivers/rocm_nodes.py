@@ -25,6 +25,8 @@ _PCI_ID = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.ASCII)
 _PRODUCT_NAMES = ("/usr/share/libdrm/amdgpu.ids", "/opt/amdgpu/share/libdrm/amdgpu.ids")
 _OWN_MEMORY = (1, 2)
 """The heap types of a node's memory banks that are the GPU's own, seen by the host and not."""
+_NOBODY = ("", "unknown")
+"""What the kernel says of who made the VRAM where it does not know, or has no such file."""
 
 
 class Node:
@@ -109,14 +111,20 @@ class Gpu:
         return "gfx{}{:x}{:x}".format(*self.target)
 
 
-def is_integrated(own: int, lent: int) -> bool:
-    """Whether a GPU shares the system's memory, by how much of it the system lends.
+def is_integrated(own: int, lent: int, maker: str = "") -> bool:
+    """Whether a GPU shares the system's memory: nobody makes chips for it, and the system lends it much.
+
+    The kernel reads who made a card's memory from the card's firmware (`amdgpu_atomfirmware.c`: the tables of
+    integrated GPUs have no such entry), and since 6.8 has no file for it where it is not told. Old kernels
+    and some cards leave it unknown, so it is how much is lent that decides then. That alone would take a card
+    of 4 GiB for integrated: half of the system's memory is lent to any GPU.
 
     Args:
         own: bytes of VRAM, which on such GPUs is a part of the system's memory that the firmware has cut off.
         lent: bytes of GTT, the system's memory that the GPU may use.
+        maker: of the VRAM's chips, as `mem_info_vram_vendor` names it: `samsung`; "" or `unknown`.
     """
-    return own <= 4 * GIB and lent >= 8 * GIB and lent >= 4 * own
+    return maker in _NOBODY and own <= 4 * GIB and lent >= 8 * GIB and lent >= 4 * own
 
 
 def _pci_id(device: str, node: Node) -> str:
@@ -157,7 +165,7 @@ def _memory(device: str, node: Node) -> tuple[bool, int, int]:
         return False, total, total
     lent = _number(f"{device}/mem_info_gtt_total") or 0
     used = _number(f"{device}/mem_info_vram_used") or 0
-    if not is_integrated(own, lent):
+    if not is_integrated(own, lent, text(f"{device}/mem_info_vram_vendor")):
         return False, own, max(0, own - used)
     used += _number(f"{device}/mem_info_gtt_used") or 0
     return True, own + lent, max(0, own + lent - used)
