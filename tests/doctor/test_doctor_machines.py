@@ -278,6 +278,18 @@ def test_a_mask_that_names_no_card_of_this_machine_hides_everything(
     assert bad(found) == expected
 
 
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [(UUID, []), ("0", []), ("1", [Name.MASK_HIDES_ALL, Name.MASK_ENTRY_NAMES_NOTHING])],
+)
+def test_a_mask_may_name_the_uuid_of_a_card_whose_driver_has_not_read_it_yet(
+    tree: MachineTree, entry: str, expected: list[Name]
+) -> None:
+    workstation(tree)
+    tree.nvidia_driver(uuid="GPU-????????-????-????-????-????????????")
+    assert bad(tree.findings(USABLE, CUDA_VISIBLE_DEVICES=entry)) == expected
+
+
 def test_a_machine_with_nothing_has_no_problem(tree: MachineTree) -> None:
     found = tree.findings()
     assert bad(found) == []

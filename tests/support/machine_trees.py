@@ -83,11 +83,13 @@ class MachineTree:
         if target:
             self.link(f"{directory}/{name}", target)
 
-    def nvidia_driver(self, version: str = "550.54.14", said: str = KERNEL_MODULE) -> None:
+    def nvidia_driver(
+        self, version: str = "550.54.14", said: str = KERNEL_MODULE, *, uuid: str = UUID
+    ) -> None:
         """Load NVIDIA's driver, which tells of its one card."""
         self.file("/proc/driver/nvidia/version", said.format(version))
         information = (
-            f"Model: \t\t NVIDIA GeForce RTX 4090\nGPU UUID: \t {UUID}\nBus Location: \t 0000:01:00.0\n"
+            f"Model: \t\t NVIDIA GeForce RTX 4090\nGPU UUID: \t {uuid}\nBus Location: \t 0000:01:00.0\n"
         )
         self.file("/proc/driver/nvidia/gpus/0000:01:00.0/information", information)
 
