@@ -290,6 +290,17 @@ def test_a_mask_may_name_the_uuid_of_a_card_whose_driver_has_not_read_it_yet(
     assert bad(tree.findings(USABLE, CUDA_VISIBLE_DEVICES=entry)) == expected
 
 
+@pytest.mark.parametrize("mask", ["5", "GPU-c0de000000000005"])
+@pytest.mark.parametrize(("parts", "fits"), [(8, True), (0, True), (4, False)])
+def test_rocm_s_mask_counts_the_parts_of_a_card_and_is_not_judged_where_they_are_not_known(
+    tree: MachineTree, mask: str, parts: int, *, fits: bool
+) -> None:
+    radeon(tree)
+    tree.kernel_shows(processors=2, parts=parts)
+    expected = [] if fits else [Name.MASK_HIDES_ALL, Name.MASK_ENTRY_NAMES_NOTHING]
+    assert bad(tree.findings(USABLE, ROCR_VISIBLE_DEVICES=mask)) == expected
+
+
 def test_a_machine_with_nothing_has_no_problem(tree: MachineTree) -> None:
     found = tree.findings()
     assert bad(found) == []

@@ -20,7 +20,7 @@ CARDS = tuple(
     Card(pci_id=f"0000:0{n}:00.0", vendor_id=0x1002, driver="amdgpu", uuid=f"GPU-{n:016x}") for n in range(3)
 )
 NODES = (Node(path="/dev/kfd"), Node(path="/dev/dri/renderD128"))
-RADEONS = Machine(cards=CARDS, nodes=NODES)
+RADEONS = Machine(cards=CARDS, rocm=tuple(card.uuid for card in CARDS), nodes=NODES)
 DEVICE = DeviceInfo(
     id="GPU-1", library="CUDA", variant="cuda_v13", description="A Card", pci_id="0000:01:00.0"
 )
@@ -108,7 +108,7 @@ def test_a_mask_that_its_library_takes_for_none_hides_nothing(system: str, varia
 
 
 def test_a_uuid_is_not_judged_where_a_card_does_not_tell_its_own() -> None:
-    silent = replace(RADEONS, cards=(*CARDS, replace(CARDS[0], uuid="")))
+    silent = replace(RADEONS, rocm=(*RADEONS.rocm, ""))
     assert bad(said(replace(silent, variables={"ROCR_VISIBLE_DEVICES": "GPU-f"}))) == []
 
 
@@ -319,6 +319,7 @@ def test_a_simulated_report_is_said_to_be_one() -> None:
 def test_every_problem_says_what_was_expected_and_what_to_do() -> None:
     broken = Machine(
         cards=(*CARDS, replace(CARDS[0], driver=""), replace(CARDS[0], driver="radeon")),
+        rocm=RADEONS.rocm,
         nodes=(Node(path="/dev/dri/renderD128", openable=False),),
         variables={"ROCR_VISIBLE_DEVICES": "9"},
         limits=Limits(files=1),

@@ -1,4 +1,4 @@
-"""Kernel drivers, and the cards on the PCI bus.
+"""Kernel drivers, the cards on the PCI bus, and what AMD's driver makes of its own.
 
 Classes of the bus are from its specification ("PCI Code and ID Assignment"): 03 is a display controller; 12 a
 processing accelerator, as which AMD's MI300 presents itself.
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from pytest_gpudiscover.doctor.facts import Card, Module
 from pytest_gpudiscover.doctor.gathering.tree import Tree
+from pytest_gpudiscover.native.drivers.rocm_nodes import readable_nodes
 
 _MODULES = ("nvidia", "nvgpu", "nouveau", "amdgpu", "radeon", "i915", "xe")
 _NVIDIA = "/proc/driver/nvidia"
@@ -62,6 +63,12 @@ def _cards(tree: Tree) -> Iterator[Card]:
             model=told.get("Model", "") or tree.text(f"{device}/product_name").strip(),
             uuid=_uuid(told, tree.text(f"{device}/unique_id").strip()),
         )
+
+
+def rocm(tree: Tree) -> tuple[str, ...]:
+    """The UUIDs of what ROCm counts, which are not cards: an MI300X may be cut into eight."""
+    nodes, _withheld = readable_nodes(str(tree.below("/")))
+    return tuple(node.uuid for node in nodes if node.is_gpu)
 
 
 def _may_compute(kind: int, vendor: int) -> bool:

@@ -52,6 +52,11 @@ class Node:
         """Whether it is a GPU that programs can render and compute on."""
         return all(self[name] for name in ("vendor_id", "device_id", "drm_render_minor"))
 
+    @property
+    def uuid(self) -> str:
+        """`GPU-` and 16 digits, as ROCm writes it; "" where the kernel gives none."""
+        return f"GPU-{self['unique_id']:016x}" if self["unique_id"] else ""
+
 
 def readable_nodes(root: str) -> tuple[list[Node], int]:
     """Read the topology.
@@ -77,7 +82,7 @@ class Gpu:
     """What the kernel says of one GPU.
 
     Attributes:
-        uuid: `GPU-` and 16 digits, as ROCm writes it; "" where the kernel gives none.
+        uuid: as its node has it.
         render_minor: the number of its node in `/dev/dri`.
         pci_id: `0000:03:00.0`.
         description: the product's name.
@@ -90,7 +95,7 @@ class Gpu:
     """
 
     def __init__(self, root: str, node: Node, environment: Mapping[str, str]) -> None:
-        self.uuid = f"GPU-{node['unique_id']:016x}" if node["unique_id"] else ""
+        self.uuid = node.uuid
         self.render_minor = node["drm_render_minor"]
         device = os.path.realpath(f"{root}/sys/class/drm/renderD{self.render_minor}/device")
         self.pci_id = _pci_id(device, node)
