@@ -226,6 +226,28 @@ def test_a_group_without_a_name_gets_one_first() -> None:
     assert forbidden.command == "sudo groupadd -g 993 gpus"
 
 
+@pytest.mark.parametrize("container", [None, CONTAINED.container])
+@pytest.mark.parametrize(("gid", "mode"), [(0, 0o600), (0, 0o660), (109, 0o640)])
+def test_where_no_group_may_open_a_node_none_is_added_or_joined(
+    gid: int, mode: int, container: Container | None
+) -> None:
+    node = Node(path="/dev/kfd", gid=gid, mode=mode, openable=False, member=True)
+    (forbidden,) = named(said(Machine(nodes=(node,), container=container)), Name.NODE_FORBIDDEN)
+    assert forbidden.next_step.startswith("no group that one may join has permission")
+    assert forbidden.next_step.endswith("; on the host") == bool(container)
+    assert forbidden.command == ""
+
+
+@pytest.mark.parametrize("container", [None, CONTAINED.container])
+def test_a_group_that_the_user_namespace_hides_is_kept_and_not_added_by_its_number(
+    container: Container | None,
+) -> None:
+    node = Node(path="/dev/kfd", group="nogroup", gid=65534, mode=0o660, openable=False)
+    (forbidden,) = named(said(Machine(nodes=(node,), container=container)), Name.NODE_FORBIDDEN)
+    assert "podman run --group-add keep-groups" in forbidden.next_step
+    assert (forbidden.command, "65534" in forbidden.next_step) == ("", False)
+
+
 def test_an_ollama_that_cannot_be_asked_is_a_warning() -> None:
     broken = Machine(ollama=Ollama(path="/usr/bin/ollama", problem="its libraries are gone"))
     assert bad(said(broken)) == [Name.OLLAMA_UNUSABLE]
