@@ -57,7 +57,8 @@ def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
     driver = (version.value // 1000, version.value % 1000 // 10)
     with opened(sys.platform) as nvml:
         shown = [Device(cuda, place).entry(driver, nvml, deep=deep) for place in range(count.value)]
-        hidden = [] if deep else hidden_behind([entry.id for entry in shown], nvml.cards(), mask)
+        lost = [entry.id for entry in shown if entry.unusable and entry.unusable.detail == LOST]
+        hidden = [] if deep else hidden_behind([entry.id for entry in shown], nvml.cards(), mask, lost)
     return shown + [entry_of(card, place, driver) for place, card in enumerate(hidden, start=len(shown))]
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pytest_gpudiscover.native.drivers.nvml import Card
 
 
-def hidden_behind(shown: Collection[str], cards: Sequence[Card], mask: str | None) -> list[Card]:
+def hidden_behind(
+    shown: Collection[str], cards: Sequence[Card], mask: str | None, lost: Collection[str] = ()
+) -> list[Card]:
     """The cards and slices that CUDA does not show, and that are there for another process.
 
     Without a mask these are all slices; if there are any, all cards that are not cut as well; and the cards
@@ -29,11 +31,16 @@ def hidden_behind(shown: Collection[str], cards: Sequence[Card], mask: str | Non
         shown: the ids of the devices that CUDA shows.
         cards: what NVML knows.
         mask: `CUDA_VISIBLE_DEVICES`; None without.
+        lost: the ids of those that CUDA shows and NVML calls lost: where it lists a lost card without an id,
+            it is one of these, as long as there are any.
     """
     candidates = _all(cards) if mask is None else _named(mask, cards)
+    without_id = len({*lost} - {card.id for card in cards})
     hidden: list[Card] = []
     for card in candidates:
-        if card.id not in shown and card not in hidden:
+        if not card.id and without_id:
+            without_id -= 1
+        elif card.id not in shown and card not in hidden:
             hidden.append(card)
     return hidden
 
