@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from pytest_gpudiscover.native.drivers.nvml import Card
 
+UUIDS = ("GPU-", "MIG-")
+"""How the names of cards and of slices begin, in masks and elsewhere."""
+
 
 def hidden_behind(
     shown: Collection[str], cards: Sequence[Card], mask: str | None, lost: Collection[str] = ()
@@ -111,7 +114,7 @@ def _named(mask: str, cards: Sequence[Card]) -> Iterator[Card]:
 
 def _meant(entry: str, cards: Sequence[Card]) -> Card | None:
     """The one that a UUID means, which may be cut short; None when it means none, or several."""
-    if not entry.startswith(("GPU-", "MIG-")):
+    if not entry.startswith(UUIDS):
         return None
     everything = [each for card in cards for each in (card, *(card.slices or ()))]
     meant = [card for card in everything if card.id.startswith(entry) or card.placed == entry]
