@@ -22,6 +22,8 @@ OVERRIDE = "HSA_OVERRIDE_GFX_VERSION"
 
 GIB = 1 << 30
 _PCI_ID = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.ASCII)
+_FIGURE = re.compile(r"[0-9]{1,20}")
+"""Of at most 64 bits."""
 _PRODUCT_NAMES = ("/usr/share/libdrm/amdgpu.ids", "/opt/amdgpu/share/libdrm/amdgpu.ids")
 _OWN_MEMORY = (1, 2)
 """The heap types of a node's memory banks that are the GPU's own, seen by the host and not."""
@@ -211,7 +213,7 @@ def _figures(path: str) -> dict[str, int]:
     """
     with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - a probe does without pathlib
         pairs = [line.split() for line in file]
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and _FIGURE.fullmatch(pair[1])}
 
 
 def _number(path: str) -> int | None:
