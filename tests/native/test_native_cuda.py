@@ -126,8 +126,11 @@ def test_as_many_lost_cards_without_a_name_are_left_out_as_are_shown_and_known_b
 ) -> None:
     known = Card()
     known.id, known.lost = L4, True
-    cards = [nameless(0), known, nameless(1)]
-    assert len(hidden_behind([L4, *lost], cards, None, lost)) == hidden
+    uncut = Card()
+    uncut.slices = []
+    found = hidden_behind([L4, *lost], [uncut, nameless(0), known, nameless(1)], None, lost)
+    assert len(found) == 1 + hidden
+    assert found[0] is uncut
 
 
 @pytest.mark.parametrize(("state", "known"), [("lost", (H100, "0001:c1:1f.7")), ("gone", ("0", None))])

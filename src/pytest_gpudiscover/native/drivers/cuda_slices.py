@@ -41,7 +41,7 @@ def hidden_behind(
     without_id = len({*lost} - {card.id for card in cards})
     hidden: list[Card] = []
     for card in candidates:
-        if not card.id and without_id:
+        if card.lost and not card.id and without_id:
             without_id -= 1
         elif card.id not in shown and card not in hidden:
             hidden.append(card)
