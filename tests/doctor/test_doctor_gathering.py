@@ -116,6 +116,15 @@ def test_a_card_of_amd_has_the_uuid_that_masks_know_it_by(tree: MachineTree) -> 
     assert tree.gathered().cards[0].uuid == "GPU-a1b2c3d4e5f60718"
 
 
+@pytest.mark.parametrize("odd", ["9" * 5000, "\u00b2", "-1", "x"])
+def test_a_figure_of_amd_s_kernel_driver_that_is_none_is_left_out(tree: MachineTree, odd: str) -> None:
+    tree.kernel_shows(processors=0, parts=1)
+    node = "/sys/class/kfd/kfd/topology/nodes/0/properties"
+    told = tree.below(node).read_text(encoding="utf-8")
+    tree.file(node, f"{told}unique_id_of_another {odd}\n")
+    assert tree.gathered().rocm == ("GPU-c0de000000000000",)
+
+
 @pytest.mark.parametrize(
     ("files", "kind"),
     [

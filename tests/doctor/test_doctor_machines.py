@@ -110,7 +110,7 @@ def test_in_a_container_the_group_is_added_by_its_number(tree: MachineTree) -> N
     radeon(tree)
     tree.file("/.dockerenv")
     (forbidden,) = named(tree.findings(may=no_nodes), Name.NODE_FORBIDDEN)
-    assert forbidden.next_step.endswith(f"docker run --group-add {tree.group}")
+    assert forbidden.next_step == f"start the container with --group-add {tree.group}"
 
 
 def test_a_container_without_nvidia_s_runtime_is_told_to_be_started_with_gpus(tree: MachineTree) -> None:
@@ -276,6 +276,29 @@ def test_a_mask_that_names_no_card_of_this_machine_hides_everything(
     found = tree.findings(USABLE, CUDA_VISIBLE_DEVICES=entry)
     expected = [] if names else [Name.MASK_HIDES_ALL, Name.MASK_ENTRY_NAMES_NOTHING]
     assert bad(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [(UUID, []), ("0", []), ("1", [Name.MASK_HIDES_ALL, Name.MASK_ENTRY_NAMES_NOTHING])],
+)
+def test_a_mask_may_name_the_uuid_of_a_card_whose_driver_has_not_read_it_yet(
+    tree: MachineTree, entry: str, expected: list[Name]
+) -> None:
+    workstation(tree)
+    tree.nvidia_driver(uuid="GPU-????????-????-????-????-????????????")
+    assert bad(tree.findings(USABLE, CUDA_VISIBLE_DEVICES=entry)) == expected
+
+
+@pytest.mark.parametrize("mask", ["5", "GPU-c0de000000000005"])
+@pytest.mark.parametrize(("parts", "fits"), [(8, True), (0, True), (4, False)])
+def test_rocm_s_mask_counts_the_parts_of_a_card_and_is_not_judged_where_they_are_not_known(
+    tree: MachineTree, mask: str, parts: int, *, fits: bool
+) -> None:
+    radeon(tree)
+    tree.kernel_shows(processors=2, parts=parts)
+    expected = [] if fits else [Name.MASK_HIDES_ALL, Name.MASK_ENTRY_NAMES_NOTHING]
+    assert bad(tree.findings(USABLE, ROCR_VISIBLE_DEVICES=mask)) == expected
 
 
 def test_a_machine_with_nothing_has_no_problem(tree: MachineTree) -> None:

@@ -20,7 +20,7 @@ CARDS = tuple(
     Card(pci_id=f"0000:0{n}:00.0", vendor_id=0x1002, driver="amdgpu", uuid=f"GPU-{n:016x}") for n in range(3)
 )
 NODES = (Node(path="/dev/kfd"), Node(path="/dev/dri/renderD128"))
-RADEONS = Machine(cards=CARDS, nodes=NODES)
+RADEONS = Machine(cards=CARDS, rocm=tuple(card.uuid for card in CARDS), nodes=NODES)
 DEVICE = DeviceInfo(
     id="GPU-1", library="CUDA", variant="cuda_v13", description="A Card", pci_id="0000:01:00.0"
 )
@@ -108,7 +108,7 @@ def test_a_mask_that_its_library_takes_for_none_hides_nothing(system: str, varia
 
 
 def test_a_uuid_is_not_judged_where_a_card_does_not_tell_its_own() -> None:
-    silent = replace(RADEONS, cards=(*CARDS, replace(CARDS[0], uuid="")))
+    silent = replace(RADEONS, rocm=(*RADEONS.rocm, ""))
     assert bad(said(replace(silent, variables={"ROCR_VISIBLE_DEVICES": "GPU-f"}))) == []
 
 
@@ -226,6 +226,28 @@ def test_a_group_without_a_name_gets_one_first() -> None:
     assert forbidden.command == "sudo groupadd -g 993 gpus"
 
 
+@pytest.mark.parametrize("container", [None, CONTAINED.container])
+@pytest.mark.parametrize(("gid", "mode"), [(0, 0o600), (0, 0o660), (109, 0o640)])
+def test_where_no_group_may_open_a_node_none_is_added_or_joined(
+    gid: int, mode: int, container: Container | None
+) -> None:
+    node = Node(path="/dev/kfd", gid=gid, mode=mode, openable=False, member=True)
+    (forbidden,) = named(said(Machine(nodes=(node,), container=container)), Name.NODE_FORBIDDEN)
+    assert forbidden.next_step.startswith("no group that one may join has permission")
+    assert forbidden.next_step.endswith("; on the host") == bool(container)
+    assert forbidden.command == ""
+
+
+@pytest.mark.parametrize("container", [None, CONTAINED.container])
+def test_a_group_that_the_user_namespace_hides_is_kept_and_not_added_by_its_number(
+    container: Container | None,
+) -> None:
+    node = Node(path="/dev/kfd", group="nogroup", gid=65534, mode=0o660, openable=False)
+    (forbidden,) = named(said(Machine(nodes=(node,), container=container)), Name.NODE_FORBIDDEN)
+    assert "podman run --group-add keep-groups" in forbidden.next_step
+    assert (forbidden.command, "65534" in forbidden.next_step) == ("", False)
+
+
 def test_an_ollama_that_cannot_be_asked_is_a_warning() -> None:
     broken = Machine(ollama=Ollama(path="/usr/bin/ollama", problem="its libraries are gone"))
     assert bad(said(broken)) == [Name.OLLAMA_UNUSABLE]
@@ -319,6 +341,7 @@ def test_a_simulated_report_is_said_to_be_one() -> None:
 def test_every_problem_says_what_was_expected_and_what_to_do() -> None:
     broken = Machine(
         cards=(*CARDS, replace(CARDS[0], driver=""), replace(CARDS[0], driver="radeon")),
+        rocm=RADEONS.rocm,
         nodes=(Node(path="/dev/dri/renderD128", openable=False),),
         variables={"ROCR_VISIBLE_DEVICES": "9"},
         limits=Limits(files=1),

@@ -2,7 +2,8 @@
  *
  *   STAND_IN_NVML  nvmlReturn_t that nvmlInit_v2 answers; "memory": only nvmlDeviceGetMemoryInfo refuses, as it
  *                  does for cards that share the system's memory; "few": knows none of the cards; "lost": the
- *                  first card (24 GiB) has fallen off the bus; "gone": so far that it has not even a handle
+ *                  first card (24 GiB) has fallen off the bus; "gone": so far that it has not even a handle;
+ *                  "off": nor by its UUID
  *   STAND_IN_KIND  of the first card: "cut" or "uncut", see stand_in_cuda.c
  *   STAND_IN_FAIL, STAND_IN_CALLS  see stand_in.h
  *   STAND_IN_MEMORY  a directory, see stand_in_memory.h: as much is free as is not taken
@@ -36,6 +37,7 @@ static int initialised;
 
 static int is(const char *name, const char *value) { return strcmp(setting(name), value) == 0; }
 static int count(void) { return is("STAND_IN_NVML", "few") ? 0 : CARDS; }
+static int has_no_handle(void) { return is("STAND_IN_NVML", "gone") || is("STAND_IN_NVML", "off"); }
 static int in_mig_mode(const Card *card) { return card == cards && (is("STAND_IN_KIND", "cut") || is("STAND_IN_KIND", "uncut")); }
 
 static void write_pci(const Card *card, char *text, int size) {
@@ -55,7 +57,7 @@ int nvmlDeviceGetCount_v2(unsigned *number) { CALLED(); *number = count(); retur
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned place, const Card **handle) {
     CALLED();
-    if (place == 0 && is("STAND_IN_NVML", "gone")) return LOST;
+    if (place == 0 && has_no_handle()) return LOST;
     *handle = &cards[place];
     return SUCCESS;
 }
@@ -63,7 +65,8 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned place, const Card **handle) {
 int nvmlDeviceGetHandleByUUID(const char *uuid, const Card **handle) {
     CALLED();
     for (int card = 0; card < (count() ? CARDS + SLICES : 0); card++)
-        if (strcmp(uuid, cards[card].uuid) == 0) return *handle = &cards[card], SUCCESS;
+        if (strcmp(uuid, cards[card].uuid) == 0)
+            return *handle = &cards[card], card == 0 && is("STAND_IN_NVML", "off") ? LOST : SUCCESS;
     return NOT_FOUND;
 }
 

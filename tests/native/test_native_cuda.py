@@ -11,8 +11,9 @@ import pytest
 
 from pytest_gpudiscover.native.drivers.cuda import list_devices
 from pytest_gpudiscover.native.drivers.cuda_deep import kernel
+from pytest_gpudiscover.native.drivers.cuda_slices import hidden_behind
 from pytest_gpudiscover.native.drivers.interface import DriverError
-from pytest_gpudiscover.native.drivers.nvml import opened
+from pytest_gpudiscover.native.drivers.nvml import Card, opened
 
 if TYPE_CHECKING:
     from tests.native.conftest import Build, NativeRunner, Start
@@ -102,6 +103,34 @@ def test_a_lost_card_is_unusable_whatever_cuda_still_says_of_it(start: Start, cu
     assert (lost["id"], lost["unusable"]["reason"]) == (H100, "unusable")
     assert lost["unusable"]["detail"].startswith("NVML says that the GPU is lost (15)")
     assert "unusable" not in well
+
+
+def test_a_lost_card_that_cuda_shows_is_not_listed_once_more_without_a_name(
+    start: Start, cuda: str, nvml: str
+) -> None:
+    lost, well = asked(start, cuda, nvml, STAND_IN_NVML="off")
+    assert (lost["id"], "Xid 79" in lost["unusable"]["detail"]) == (H100, True)
+    assert (well["id"], "unusable" in well) == (L4, False)
+
+
+def nameless(place: int) -> Card:
+    """A lost card of which NVML knows nothing more."""
+    card = Card()
+    card.description, card.lost = f"lost {place}", True
+    return card
+
+
+@pytest.mark.parametrize(("lost", "hidden"), [([], 2), ([H100], 1), ([L4], 2), ([H100, "0"], 0)])
+def test_as_many_lost_cards_without_a_name_are_left_out_as_are_shown_and_known_by_none(
+    lost: list[str], hidden: int
+) -> None:
+    known = Card()
+    known.id, known.lost = L4, True
+    uncut = Card()
+    uncut.slices = []
+    found = hidden_behind([L4, *lost], [uncut, nameless(0), known, nameless(1)], None, lost)
+    assert len(found) == 1 + hidden
+    assert found[0] is uncut
 
 
 @pytest.mark.parametrize(("state", "known"), [("lost", (H100, "0001:c1:1f.7")), ("gone", ("0", None))])

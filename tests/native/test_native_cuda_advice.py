@@ -97,6 +97,37 @@ def test_a_machine_whose_first_process_is_in_no_group_of_a_container_is_none(tmp
     assert not is_container(str(tmp_path))
 
 
+@pytest.mark.parametrize("result", [100, 304, 999])
+def test_a_machine_without_the_node_for_memory_is_told_the_command_that_makes_it(
+    root: Path, result: int
+) -> None:
+    (root / "dev/nvidia-uvm").unlink()
+    assert words(root, result) == (
+        f"there is no {root}/dev/nvidia-uvm: let NVIDIA's tool load the module and make the node"
+        " (sudo nvidia-modprobe -u -c 0)"
+    )
+
+
+def test_a_container_without_the_node_for_memory_is_told_how_to_be_started(root: Path) -> None:
+    (root / "dev/nvidia-uvm").unlink()
+    write(root, ".dockerenv")
+    said = words(root, 999)
+    assert f"there is no {root}/dev/nvidia-uvm: this container was given only a part" in said
+    assert "start it with them (docker run --gpus all" in said
+    assert "modprobe" not in said
+
+
+@pytest.mark.parametrize("there", [[], ["nvidia0", "nvidiactl"]])
+def test_a_jetson_has_nodes_of_its_own_and_none_of_these_is_missed(tmp_path: Path, there: list[str]) -> None:
+    write(tmp_path, "sys/module/nvgpu/initstate", "live")
+    for name in there:
+        write(tmp_path, f"dev/{name}")
+    assert problem_with_nodes(str(tmp_path)) == ""
+    if there:
+        said = problem_with_nodes(str(tmp_path), lambda _path, _mode: False)
+        assert said.startswith(f"no permission to open {tmp_path}/dev/nvidia0, {tmp_path}/dev/nvidiactl: ")
+
+
 @pytest.mark.parametrize("elsewhere", [{"wsl": True}, {"platform": "win32"}])
 def test_where_there_are_no_device_nodes_none_is_missed(tmp_path: Path, elsewhere: dict[str, Any]) -> None:
     assert words(tmp_path, 100, **elsewhere).startswith("the driver sees no GPU: ")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from amd_machines import GIB, RADEON_780M, RX_7900_XTX, Card, Machine, mi300x
+from amd_machines import GIB, RADEON_780M, RX_6500_XT, RX_7900_XTX, Card, Machine, mi300x
 from pytest_gpudiscover.native.drivers.interface import DriverError
 from pytest_gpudiscover.native.drivers.rocm import list_devices
 from pytest_gpudiscover.native.drivers.rocm_access import obstacle
@@ -81,6 +81,22 @@ def test_an_apu_is_integrated_has_the_memory_that_the_system_lends_it_and_a_numb
     assert (entry.id, entry.integrated, entry.compute) == ("0", True, (0x11, 0x03))
     assert entry.total_memory == 14 * GIB + (512 << 20)
     assert entry.free_memory == 13 * GIB + (212 << 20)
+
+
+def test_an_apu_of_which_the_kernel_says_that_the_maker_of_its_memory_is_unknown_stays_one(
+    machine: Machine,
+) -> None:
+    machine.add(replace(RADEON_780M, vram_maker="unknown"), node=1)
+    assert [entry.integrated for entry in listed(machine)] == [True]
+
+
+def test_a_card_of_4_gib_whose_memory_somebody_made_is_no_apu_although_the_system_lends_it_much(
+    machine: Machine,
+) -> None:
+    machine.add(RX_6500_XT, node=1)
+    (entry,) = listed(machine)
+    assert (entry.description, entry.integrated) == ("AMD Radeon RX 6500 XT", False)
+    assert (entry.total_memory, entry.free_memory) == (4080 << 20, 3580 << 20)
 
 
 def test_gaps_in_the_numbering_are_no_gaps_in_the_places(machine: Machine) -> None:

@@ -15,6 +15,7 @@ IDS = """\
 # List of AMDGPU IDs
 1.0.0
 15BF,	C4,	AMD Radeon 780M Graphics
+743F,	C1,	AMD Radeon RX 6500 XT
 744C,	C8,	AMD Radeon RX 7900 XTX
 744C,	CC,	AMD Radeon RX 7900 XT
 74A1,	00,	AMD Instinct MI300X OAM
@@ -36,6 +37,7 @@ class Card:
     gtt_used: int = 0
     minor: int = 128
     product_name: str = ""
+    vram_maker: str = ""
 
 
 def mi300x(place: int) -> Card:
@@ -54,6 +56,19 @@ def mi300x(place: int) -> Card:
 
 
 RX_7900_XTX = Card(pci_id="0000:03:00.0", unique_id=0x00D1E2F3A4B5C6D7, minor=128)
+RX_6500_XT = Card(
+    pci_id="0000:2d:00.0",
+    unique_id=0,
+    device_id=0x743F,
+    revision=0xC1,
+    target=100304,
+    vram=4080 << 20,
+    vram_used=500 << 20,
+    gtt=16 * GIB - (64 << 20),
+    gtt_used=100 << 20,
+    vram_maker="samsung",
+)
+"""In a machine with 32 GiB, of which amdgpu lends half, as it does to any GPU."""
 RADEON_780M = Card(
     pci_id="0000:c4:00.0",
     unique_id=0,
@@ -133,6 +148,8 @@ class Machine:
         self.write(f"{device}/mem_info_gtt_total", card.gtt)
         self.write(f"{device}/mem_info_gtt_used", card.gtt_used)
         self.write(f"{device}/product_name", card.product_name)
+        if card.vram_maker:
+            self.write(f"{device}/mem_info_vram_vendor", card.vram_maker)
         bus = self.root / "sys/bus/pci/devices"
         bus.mkdir(parents=True, exist_ok=True)
         (bus / card.pci_id).symlink_to(self.root / device)

@@ -66,6 +66,14 @@ class MachineTree:
             self.link(f"{device}/driver", f"../../../../bus/pci/drivers/{driver}")
             self.file(f"/sys/module/{driver}/initstate", "live\n")
 
+    def kernel_shows(self, *, processors: int, parts: int) -> None:
+        """Have AMD's driver show nodes for computing: of processors, and then of parts of one card."""
+        gpu = "vendor_id 4098\ndevice_id 29857\ndrm_render_minor {}\nunique_id {}\n"
+        for place in range(processors + parts):
+            part = place - processors
+            properties = gpu.format(128 + part, 0xC0DE << 48 | part) if part >= 0 else "cpu_cores_count 96\n"
+            self.file(f"/sys/class/kfd/kfd/topology/nodes/{place}/properties", properties)
+
     def node(self, path: str, mode: int = 0o666) -> None:
         """Put something in the place of a device node, which is root's."""
         self.file("/etc/passwd", f"root:x:{os.geteuid()}:0:root:/root:/bin/sh\n")
@@ -83,11 +91,13 @@ class MachineTree:
         if target:
             self.link(f"{directory}/{name}", target)
 
-    def nvidia_driver(self, version: str = "550.54.14", said: str = KERNEL_MODULE) -> None:
+    def nvidia_driver(
+        self, version: str = "550.54.14", said: str = KERNEL_MODULE, *, uuid: str = UUID
+    ) -> None:
         """Load NVIDIA's driver, which tells of its one card."""
         self.file("/proc/driver/nvidia/version", said.format(version))
         information = (
-            f"Model: \t\t NVIDIA GeForce RTX 4090\nGPU UUID: \t {UUID}\nBus Location: \t 0000:01:00.0\n"
+            f"Model: \t\t NVIDIA GeForce RTX 4090\nGPU UUID: \t {uuid}\nBus Location: \t 0000:01:00.0\n"
         )
         self.file("/proc/driver/nvidia/gpus/0000:01:00.0/information", information)
 

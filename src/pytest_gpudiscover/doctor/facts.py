@@ -208,6 +208,8 @@ class Machine:
         kernel: its release; WSL's names Microsoft.
         modules: the kernel drivers that are loaded, as far as they are of GPUs.
         cards: on the PCI bus.
+        rocm: the UUIDs of the GPUs that AMD's kernel driver shows for computing, of which a card may have
+            several; "" for one that has none. Empty where there are none, or nobody knows.
         nodes: those that lead to GPUs.
         libraries: the files for each name, in the order in which the loader looks.
         variables: those of the environment that change what a discovery finds.
@@ -223,6 +225,7 @@ class Machine:
     kernel: str = ""
     modules: tuple[Module, ...] = ()
     cards: tuple[Card, ...] = ()
+    rocm: tuple[str, ...] = ()
     nodes: tuple[Node, ...] = ()
     libraries: tuple[Library, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from pytest_gpudiscover.native.drivers import CUDA, ROCM
 from pytest_gpudiscover.native.drivers.cuda_api import Cuda
 from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError
 from pytest_gpudiscover.native.drivers.loading import load
+from pytest_gpudiscover.native.drivers.rocm_hip import Hip
 
 _LARGEST = 1 << 30
 _SMALLEST = 2 << 20
@@ -78,29 +79,25 @@ class HipMemory:
     """Through HIP, on the first device."""
 
     def __init__(self) -> None:
-        self._hip: ctypes.CDLL = load(ROCM, lambda library: library)
-        self._call("hipInit", 0)
-        self._call("hipSetDevice", 0)
-
-    def _call(self, name: str, *arguments: object) -> None:
-        if result := getattr(self._hip, name)(*arguments):
-            raise DeviceError(f"{name} answered {result}")
+        self._hip = load(ROCM, Hip)
+        self._hip.hipInit(0)
+        self._hip.hipSetDevice(0)
 
     def free(self) -> int:
         """Bytes that the driver counts as free."""
         free, total = c_size_t(), c_size_t()
-        self._call("hipMemGetInfo", byref(free), byref(total))
+        self._hip.hipMemGetInfo(byref(free), byref(total))
         return free.value
 
     def take(self, size: int) -> ctypes.c_void_p:
         """Take so many bytes."""
         block = ctypes.c_void_p()
-        self._call("hipMalloc", byref(block), c_size_t(size))
+        self._hip.hipMalloc(byref(block), size)
         return block
 
     def give(self, block: ctypes.c_void_p) -> None:
         """Give them back."""
-        self._call("hipFree", block)
+        self._hip.hipFree(block)
 
 
 KINDS: dict[str, Callable[[], Memory]] = {"CUDA": CudaMemory, "ROCm": HipMemory}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pytest_gpudiscover.doctor.facts import Machine
 from pytest_gpudiscover.doctor.gathering.container import container, memory_limit
-from pytest_gpudiscover.doctor.gathering.kernel import cards, modules
+from pytest_gpudiscover.doctor.gathering.kernel import cards, modules, rocm
 from pytest_gpudiscover.doctor.gathering.libraries import libraries
 from pytest_gpudiscover.doctor.gathering.nodes import nodes
 from pytest_gpudiscover.doctor.gathering.process import Visitor, limits, visitor
@@ -50,6 +50,7 @@ def gathered(
         kernel=tree.text("/proc/sys/kernel/osrelease").strip(),
         modules=modules(tree),
         cards=cards(tree),
+        rocm=rocm(tree),
         nodes=nodes(tree, looking),
         libraries=libraries(tree, environment),
         variables={name: environment[name] for name in VARIABLES_LOOKED_AT if name in environment},

@@ -1,4 +1,4 @@
-"""Kernel drivers, and the cards on the PCI bus.
+"""Kernel drivers, the cards on the PCI bus, and what AMD's driver makes of its own.
 
 Classes of the bus are from its specification ("PCI Code and ID Assignment"): 03 is a display controller; 12 a
 processing accelerator, as which AMD's MI300 presents itself.
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from pytest_gpudiscover.doctor.facts import Card, Module
 from pytest_gpudiscover.doctor.gathering.tree import Tree
+from pytest_gpudiscover.native.drivers.rocm_nodes import readable_nodes
 
 _MODULES = ("nvidia", "nvgpu", "nouveau", "amdgpu", "radeon", "i915", "xe")
 _NVIDIA = "/proc/driver/nvidia"
@@ -54,20 +55,33 @@ def _cards(tree: Tree) -> Iterator[Card]:
         if kind is None or vendor is None or not _may_compute(kind >> 16, vendor):
             continue
         told = _told_by_nvidia(tree, pci_id)
-        unique = tree.text(f"{device}/unique_id").strip()
         yield Card(
             pci_id=pci_id,
             vendor_id=vendor,
             device_id=tree.number(f"{device}/device") or 0,
             driver=tree.link(f"{device}/driver").rpartition("/")[2],
             model=told.get("Model", "") or tree.text(f"{device}/product_name").strip(),
-            uuid=told.get("GPU UUID", "") or (f"GPU-{unique}" if unique else ""),
+            uuid=_uuid(told, tree.text(f"{device}/unique_id").strip()),
         )
+
+
+def rocm(tree: Tree) -> tuple[str, ...]:
+    """The UUIDs of what ROCm counts, which are not cards: an MI300X may be cut into eight."""
+    nodes, _withheld = readable_nodes(str(tree.below("/")))
+    return tuple(node.uuid for node in nodes if node.is_gpu)
 
 
 def _may_compute(kind: int, vendor: int) -> bool:
     # Others' accelerators of this class, such as Intel's for neural networks, are no GPUs.
     return kind == _DISPLAY or (kind == _ACCELERATOR and vendor == _AMD)
+
+
+def _uuid(told: Mapping[str, str], unique: str) -> str:
+    """What masks know a card by, from what NVIDIA's driver or AMD's tells of it; "" for unknown."""
+    by_nvidia = told.get("GPU UUID", "")
+    if "?" in by_nvidia:  # so it stands until the card is initialised for the first time
+        return ""
+    return by_nvidia or (f"GPU-{unique}" if unique else "")
 
 
 def _told_by_nvidia(tree: Tree, pci_id: str) -> Mapping[str, str]:

@@ -118,11 +118,14 @@ def _devices(variable: str, machine: Machine) -> tuple[int | None, tuple[str, ..
         # HIP counts within what ROCr left.
         left = UserMasks.read({ROCR: machine.variables[ROCR]}, machine.system).tokens.get("ROCm")
         return (None if left is None else len(left)), ()
-    cards = [card for card in machine.cards_of(_VENDORS[variable]) if card.served]
+    uuids = machine.rocm if variable in (ROCR, HIP) else _of_nvidia(machine)
     passed = [node for node in machine.nodes if node.path.removeprefix("/dev/nvidia").isdigit()]
-    number = len(passed) if variable == CUDA and passed else len(cards)
-    uuids = tuple(card.uuid.upper() for card in cards if card.uuid)
-    return (number or None), uuids if len(uuids) == len(cards) else ()
+    number = len(passed) if variable == CUDA and passed else len(uuids)
+    return (number or None), tuple(uuid.upper() for uuid in uuids) if all(uuids) else ()
+
+
+def _of_nvidia(machine: Machine) -> tuple[str, ...]:
+    return tuple(card.uuid for card in machine.cards_of(NVIDIA) if card.served)
 
 
 def _names_nothing(entry: str, known: int | None, uuids: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from itertools import groupby
 
 from pytest_gpudiscover.doctor.facts import AMD, INTEL, NVIDIA, Machine, Node
 from pytest_gpudiscover.doctor.findings import Finding, Name, Severity, Topic
+from pytest_gpudiscover.native import groups
 
 _finding = partial(Finding, topic=Topic.NODES)
 
@@ -23,7 +24,6 @@ PASSING = {
 """How the GPUs of a vendor are passed to a container."""
 _RENDERING = "/dev/dri/render"
 _SHOWN = 4
-_GROUP_READS_AND_WRITES = 0o060
 _AS_THE_DRIVER_SETS_THEM = (
     "no group that one may join has permission: restore what the driver sets (NVIDIA: mode 0666; others:"
     " group render, mode 0660), by its package or a udev rule"
@@ -124,12 +124,13 @@ def _severity(nodes: Sequence[Node], machine: Machine) -> Severity:
 
 def _remedy(node: Node, machine: Machine) -> tuple[str, str]:
     """What to do, and the command for it."""
-    if machine.container:
-        return f"start the container with the group's number: docker run --group-add {node.gid}", ""
+    group = groups.that_may(node.gid, node.mode)
+    if group == groups.ROOTS:
+        return _AS_THE_DRIVER_SETS_THEM + ("; on the host" if machine.container else ""), ""
+    if machine.container or group == groups.UNMAPPED:
+        return groups.container_with(group), ""
     if node.member:
         return f"log in again: you are a member of {node.group}, and this session began before", ""
-    if node.gid == 0 or node.mode & _GROUP_READS_AND_WRITES != _GROUP_READS_AND_WRITES:
-        return _AS_THE_DRIVER_SETS_THEM, ""
     if not node.group:
         return (
             f"the group {node.gid} has no name here: give it one, then join it (usermod -aG)",

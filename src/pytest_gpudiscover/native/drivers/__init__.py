@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ROOT_VARIABLE = "GPUDISCOVER_ROOT"
 """Names a directory that stands for `/` where the kernel is asked: `/sys` and `/dev` are below it."""
+WSL_DEVICE = "/dev/dxg"
+"""The one device node of GPUs in Linux under Windows, where the kernel shows nothing else of them."""
 
 
 class Driver:

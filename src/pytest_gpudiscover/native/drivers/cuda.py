@@ -13,12 +13,14 @@ import os
 import sys
 from ctypes import byref
 
-from pytest_gpudiscover.native.drivers import CUDA
+from pytest_gpudiscover.native.drivers import CUDA, WSL_DEVICE
 from pytest_gpudiscover.native.drivers import cuda_api as api
+from pytest_gpudiscover.native.drivers.asking import Asked
 from pytest_gpudiscover.native.drivers.cuda_advice import ASK_NVML, NO_DEVICE, in_words, nvml_in_words
 from pytest_gpudiscover.native.drivers.cuda_deep import compute_and_compare
-from pytest_gpudiscover.native.drivers.cuda_slices import LOST, entry_of, hidden_behind, problem
-from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError, Entry, Unusable
+from pytest_gpudiscover.native.drivers.cuda_slices import LOST, UUIDS, entry_of, hidden_behind, problem
+from pytest_gpudiscover.native.drivers.hiding import hides_everything
+from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError, Entry, Unusable, grouped
 from pytest_gpudiscover.native.drivers.loading import load
 from pytest_gpudiscover.native.drivers.nvml import LOST as NVML_LOST
 from pytest_gpudiscover.native.drivers.nvml import Nvml, opened
@@ -31,7 +33,6 @@ MASK = "CUDA_VISIBLE_DEVICES"
 
 _NAME_SIZE = 256
 _PCI_ID_SIZE = 32
-_WSL_DEVICE = "/dev/dxg"
 
 
 def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
@@ -57,13 +58,14 @@ def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
     driver = (version.value // 1000, version.value % 1000 // 10)
     with opened(sys.platform) as nvml:
         shown = [Device(cuda, place).entry(driver, nvml, deep=deep) for place in range(count.value)]
-        hidden = [] if deep else hidden_behind([entry.id for entry in shown], nvml.cards(), mask)
+        lost = [entry.id for entry in shown if entry.unusable and entry.unusable.detail == LOST]
+        hidden = [] if deep else hidden_behind([entry.id for entry in shown], nvml.cards(), mask, lost)
     return shown + [entry_of(card, place, driver) for place, card in enumerate(hidden, start=len(shown))]
 
 
 def _instead(error: api.CudaError, mask: str | None) -> list[Entry]:
     """What there is to say when the driver refuses: nothing is shown, no card can be used, or a failure."""
-    if error.result == NO_DEVICE and mask is not None and hides_everything(mask):
+    if error.result == NO_DEVICE and mask is not None and hides_everything(mask, UUIDS):
         return []
     also = f"; {MASK} is set: check that it names what is there" if mask is not None else ""
     if error.result in ASK_NVML:
@@ -76,20 +78,14 @@ def _instead(error: api.CudaError, mask: str | None) -> list[Entry]:
     raise DriverError(_in_words(error) + also) from None
 
 
-def hides_everything(mask: str) -> bool:
-    """Whether a mask shows nothing on any machine: the first entry that names no device ends the list."""
-    first = mask.partition(",")[0].strip().removeprefix("+")
-    return not (first[:1].isdecimal() or first.startswith(("GPU-", "MIG-")))
-
-
-class Device:
+class Device(Asked):
     """One device. A question that the driver refuses leaves its answer empty, and the device unusable."""
 
     def __init__(self, cuda: api.Cuda, place: int) -> None:
+        super().__init__()
         self._cuda = cuda
         self._place = place
         self._handle = ctypes.c_int(place)
-        self._refusal: api.CudaError | None = None
         self._ask(cuda.cuDeviceGet, byref(self._handle), place)
 
     def entry(self, driver: tuple[int, int], nvml: Nvml, *, deep: bool) -> Entry:
@@ -135,12 +131,6 @@ class Device:
         except DeviceError as error:
             return None, Unusable("unusable", str(error))
 
-    def _ask(self, function: Callable[..., object], *arguments: object) -> None:
-        try:
-            function(*arguments)
-        except api.CudaError as error:
-            self._refusal = self._refusal or error
-
     def _text(self, function: Callable[..., object], size: int) -> str:
         text = ctypes.create_string_buffer(size)
         self._ask(function, text, size, self._handle)
@@ -150,11 +140,8 @@ class Device:
         """The UUID as nvidia-smi and the mask write it; "" where there is none."""
         raw = (ctypes.c_uint8 * 16)()
         self._ask(self._cuda.cuDeviceGetUuid, byref(raw), self._handle)
-        digits = bytes(raw).hex()
-        if not digits.strip("0"):
-            return ""
-        prefix = "MIG" if slice_of_card else "GPU"
-        return "-".join((prefix, digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+        uuid = grouped(bytes(raw))
+        return uuid and f"{'MIG' if slice_of_card else 'GPU'}-{uuid}"
 
     def _attribute(self, attribute: int) -> int:
         value = ctypes.c_int()
@@ -168,5 +155,5 @@ class Device:
 
 
 def _in_words(error: api.CudaError) -> str:
-    wsl = os.path.exists(_WSL_DEVICE)  # noqa: PTH110 - a probe does without pathlib
+    wsl = os.path.exists(WSL_DEVICE)  # noqa: PTH110 - a probe does without pathlib
     return in_words(error, platform=sys.platform, wsl=wsl)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint, c_uint8, c_uint64, c_void_p
 
+from pytest_gpudiscover.native.drivers.asking import raising
 from pytest_gpudiscover.native.drivers.interface import CallError, DriverError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 ATTRIBUTE_INTEGRATED = 18
@@ -108,19 +108,10 @@ class Cuda:
                 )
             function.restype = c_int
             function.argtypes = arguments
-            function.errcheck = _raising(name)
+            function.errcheck = raising(CudaError, name)
             setattr(self, name, function)
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             """Every function of `SIGNATURES`."""
-
-
-def _raising(name: str) -> Callable[[Any, Any, Any], Any]:
-    def check(result: int, _function: object, _arguments: object) -> int:
-        if result:
-            raise CudaError(name, result)
-        return result
-
-    return check

@@ -10,7 +10,7 @@ import ctypes
 from contextlib import ExitStack
 from ctypes import byref
 
-from pytest_gpudiscover.native.drivers.deep import afterwards, compare
+from pytest_gpudiscover.native.drivers.deep import FACTOR, UNTOUCHED, WORD, afterwards, compare, word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 THREADS, BLOCKS = 256, 64
 WORDS = THREADS * BLOCKS
-FACTOR, SUMMAND = 0x9E3779B1, 0x5EED600D
-"""What the kernel makes of a place: the place times the factor, plus the summand, in 32 bits."""
-UNTOUCHED = 0xA5
-"""What the host writes into every byte beforehand, so that no earlier result can pass for this one."""
 
 _KERNEL = """\
 .version 6.0
@@ -81,7 +77,7 @@ def compute_and_compare(cuda: Cuda, device: int, compute: tuple[int, int]) -> in
         _enter_context(cuda, device, cleanup)
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         cuda.cuMemGetInfo(byref(free), byref(total))
-        expected = [(place * FACTOR + SUMMAND) & 0xFFFFFFFF for place in range(WORDS)]
+        expected = [word(place) for place in range(WORDS)]
         compare(_computed(cuda, kernel(compute), cleanup), expected, "a kernel computes wrong")
     return free.value
 
@@ -105,7 +101,7 @@ def _computed(cuda: Cuda, text: bytes, cleanup: ExitStack) -> bytes:
     cuda.cuModuleLoadData(byref(module), text)
     afterwards(cleanup, cuda.cuModuleUnload, module)
     cuda.cuModuleGetFunction(byref(function), module, b"number_words")
-    given = (memory, ctypes.c_uint32(SUMMAND))
+    given = (memory, ctypes.c_uint32(WORD))
     arguments = (ctypes.c_void_p * len(given))(*map(ctypes.addressof, given))
     cuda.cuLaunchKernel(function, BLOCKS, 1, 1, THREADS, 1, 1, 0, None, arguments, None)
     cuda.cuCtxSynchronize()

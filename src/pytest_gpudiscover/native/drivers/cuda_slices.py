@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
     from pytest_gpudiscover.native.drivers.nvml import Card
 
+UUIDS = ("GPU-", "MIG-")
+"""How the names of cards and of slices begin, in masks and elsewhere."""
 
-def hidden_behind(shown: Collection[str], cards: Sequence[Card], mask: str | None) -> list[Card]:
+
+def hidden_behind(
+    shown: Collection[str], cards: Sequence[Card], mask: str | None, lost: Collection[str] = ()
+) -> list[Card]:
     """The cards and slices that CUDA does not show, and that are there for another process.
 
     Without a mask these are all slices; if there are any, all cards that are not cut as well; and the cards
@@ -29,11 +34,16 @@ def hidden_behind(shown: Collection[str], cards: Sequence[Card], mask: str | Non
         shown: the ids of the devices that CUDA shows.
         cards: what NVML knows.
         mask: `CUDA_VISIBLE_DEVICES`; None without.
+        lost: the ids of those that CUDA shows and NVML calls lost: where it lists a lost card without an id,
+            it is one of these, as long as there are any.
     """
     candidates = _all(cards) if mask is None else _named(mask, cards)
+    without_id = len({*lost} - {card.id for card in cards})
     hidden: list[Card] = []
     for card in candidates:
-        if card.id not in shown and card not in hidden:
+        if card.lost and not card.id and without_id:
+            without_id -= 1
+        elif card.id not in shown and card not in hidden:
             hidden.append(card)
     return hidden
 
@@ -104,7 +114,7 @@ def _named(mask: str, cards: Sequence[Card]) -> Iterator[Card]:
 
 def _meant(entry: str, cards: Sequence[Card]) -> Card | None:
     """The one that a UUID means, which may be cut short; None when it means none, or several."""
-    if not entry.startswith(("GPU-", "MIG-")):
+    if not entry.startswith(UUIDS):
         return None
     everything = [each for card in cards for each in (card, *(card.slices or ()))]
     meant = [card for card in everything if card.id.startswith(entry) or card.placed == entry]

@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ROOTS = "ask for permission for everybody (mode 0666), which is the driver's own setting"
+_NEEDED = {
+    "nvidiactl": (
+        "this container was started without GPUs",
+        "load the kernel's driver (modprobe nvidia), or install NVIDIA's driver",
+    ),
+    "nvidia-uvm": (
+        "this container was given only a part of what its GPUs need",
+        "let NVIDIA's tool load the module and make the node (sudo nvidia-modprobe -u -c 0)",
+    ),
+}
+"""By node that CUDA needs: what it means in a container that there is none; elsewhere, what to do."""
+_START = (
+    "start it with them (docker run --gpus all, podman run --device nvidia.com/gpu=all, in Kubernetes a limit"
+    " of nvidia.com/gpu), which needs the NVIDIA Container Toolkit"
+)
 
 
 def problem_with_nodes(root: str, may: Callable[[str, int], bool] = os.access) -> str:
@@ -27,18 +42,18 @@ def problem_with_nodes(root: str, may: Callable[[str, int], bool] = os.access) -
         may: whether this process may open a path in that way.
     """
     directory = f"{root}/dev"
-    control = f"{directory}/nvidiactl"
-    if not os.path.exists(control):  # noqa: PTH110 - a probe does without pathlib
-        return f"there is no {control}: {_START if is_container(root) else _LOAD}"
-    nodes = [f"{directory}/{name}" for name in names(directory) if is_node(name)]
-    return refused(nodes, where_only_root_may=_ROOTS, may=may)
+    there = [name for name in names(directory) if is_node(name)]
+    missing = [] if _is_jetson(root) else [name for name in _NEEDED if name not in there]
+    if missing:
+        in_container, on_host = _NEEDED[missing[0]]
+        advice = f"{in_container}: {_START}" if is_container(root) else on_host
+        return f"there is no {directory}/{missing[0]}: {advice}"
+    return refused([f"{directory}/{name}" for name in there], where_only_root_may=_ROOTS, may=may)
 
 
-_START = (
-    "this container was started without GPUs: start it with them (docker run --gpus all, podman run --device"
-    " nvidia.com/gpu=all, in Kubernetes a limit of nvidia.com/gpu), which needs the NVIDIA Container Toolkit"
-)
-_LOAD = "load the kernel's driver (modprobe nvidia), or install NVIDIA's driver"
+def _is_jetson(root: str) -> bool:
+    """Whether the GPU is one of Jetson's chips, whose driver makes other nodes."""
+    return os.path.exists(f"{root}/sys/module/nvgpu/initstate")  # noqa: PTH110 - a probe does without pathlib
 
 
 def is_container(root: str) -> bool:

@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
+UNTOUCHED = 0xA5
+"""What the host writes into every byte beforehand, so that no earlier result can pass for this one."""
+WORD, FACTOR = 0x5EED600D, 0x9E3779B1
+"""What a device writes, and what makes it another word at every place."""
+
+
+def word(place: int) -> int:
+    """What a device writes at a place: the place times the factor, plus the word, in 32 bits."""
+    return (place * FACTOR + WORD) & 0xFFFFFFFF
+
 
 def compare(content: bytes, expected: list[int], problem: str) -> None:
     """Compare what came back from a device with what it was told to do.

@@ -32,6 +32,14 @@ class CallError(DeviceError):
         self.result = result
 
 
+def grouped(uuid: bytes) -> str:
+    """A UUID of 16 bytes as text, 8-4-4-4-12; "" for zeros, which stand for none."""
+    digits = uuid.hex()
+    if not digits.strip("0"):
+        return ""
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
 class Unusable:
     """Why a device is listed and not for use.
 

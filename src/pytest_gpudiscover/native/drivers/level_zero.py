@@ -14,7 +14,8 @@ from ctypes import byref, c_void_p
 
 from pytest_gpudiscover.native.drivers import LEVEL_ZERO
 from pytest_gpudiscover.native.drivers import level_zero_api as api
-from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError, Entry, Unusable
+from pytest_gpudiscover.native.drivers.asking import Asked
+from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError, Entry, Unusable, grouped
 from pytest_gpudiscover.native.drivers.level_zero_advice import in_words
 from pytest_gpudiscover.native.drivers.level_zero_deep import fill_and_compare
 from pytest_gpudiscover.native.drivers.level_zero_memory import free_memory, pci_id
@@ -22,7 +23,7 @@ from pytest_gpudiscover.native.drivers.loading import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 MASK = "ZE_AFFINITY_MASK"
 
@@ -98,15 +99,15 @@ def _number(text: str) -> int | None:
     return int(hexadecimal, 16) if hexadecimal else int(octal, 8) if octal else int(decimal)
 
 
-class Device:
+class Device(Asked):
     """One device. A question that the driver refuses leaves its answer empty, and the device unusable."""
 
     def __init__(self, library: api.LevelZero, driver: int, handle: int, position: int) -> None:
+        super().__init__()
         self._library = library
         self._driver = driver
         self._handle = handle
         self._position = position
-        self._refusal: api.LevelZeroError | None = None
         # One that cannot say what it is must not vanish: it is taken for a GPU.
         self._properties = api.DeviceProperties(type=api.TYPE_GPU)
         self._ask(library.zeDeviceGetProperties, handle, byref(self._properties))
@@ -129,7 +130,7 @@ class Device:
         total = self._total_memory()
         address = self._pci_id()
         return Entry(
-            id=self._uuid() or str(place),
+            id=grouped(bytes(self._properties.uuid)) or str(place),
             backend=LEVEL_ZERO.library,
             name=f"LevelZero{place}",
             description=self._properties.name.decode(errors="replace"),
@@ -154,18 +155,6 @@ class Device:
         except DeviceError as error:
             return Unusable("unusable", str(error))
         return None
-
-    def _ask(self, function: Callable[..., object], *arguments: object) -> None:
-        try:
-            function(*arguments)
-        except api.LevelZeroError as error:
-            self._refusal = self._refusal or error
-
-    def _uuid(self) -> str:
-        uuid = bytes(self._properties.uuid).hex()
-        if not uuid.strip("0"):
-            return ""
-        return "-".join((uuid[:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:]))
 
     def _pci_id(self) -> str:
         properties = api.PciExtProperties()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_char, c_int32, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 
+from pytest_gpudiscover.native.drivers.asking import raising
 from pytest_gpudiscover.native.drivers.interface import CallError, DriverError
 
 TYPE_CHECKING = False
@@ -253,15 +254,10 @@ class LevelZero:
 
 
 def _prepared(library: ctypes.CDLL, name: str, arguments: tuple[Any, ...]) -> Any:
-    def check(result: int, _function: object, _arguments: object) -> int:
-        if result:
-            raise LevelZeroError(name, result)
-        return result
-
     function: Any = library[name]
     function.restype = c_uint32
     function.argtypes = arguments
-    function.errcheck = check
+    function.errcheck = raising(LevelZeroError, name)
     return function
 
 

@@ -10,14 +10,11 @@ from contextlib import ExitStack
 from ctypes import byref, c_uint32, c_void_p
 
 from pytest_gpudiscover.native.drivers import level_zero_api as api
-from pytest_gpudiscover.native.drivers.deep import afterwards, compare
+from pytest_gpudiscover.native.drivers.deep import UNTOUCHED, WORD, afterwards, compare
 from pytest_gpudiscover.native.drivers.interface import DeviceError
 
 SIZE = 1 << 20
 """Bytes."""
-WORD = 0x5EED600D
-UNTOUCHED = 0xA5
-"""What the host writes into every byte of its side beforehand: no earlier result can pass for this one."""
 _ALIGNMENT = 64
 
 

@@ -10,14 +10,13 @@ import ctypes
 from contextlib import ExitStack
 
 from pytest_gpudiscover.native.drivers import metal_api as api
-from pytest_gpudiscover.native.drivers.deep import compare
+from pytest_gpudiscover.native.drivers.deep import UNTOUCHED, compare
 from pytest_gpudiscover.native.drivers.interface import DeviceError
 
 SIZE = 1 << 20
 """Bytes."""
 BYTE = 0x5E
-UNTOUCHED = 0xA5
-"""What the host writes into every byte of its side beforehand: no earlier result can pass for this one."""
+"""What the device writes: it fills with bytes, not words."""
 
 
 def fill_and_compare(metal: api.Metal, device: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pytest_gpudiscover.native.drivers import ROCM, ROOT_VARIABLE
+from pytest_gpudiscover.native.drivers import ROCM, ROOT_VARIABLE, WSL_DEVICE
 from pytest_gpudiscover.native.drivers import rocm_masks as masks
 from pytest_gpudiscover.native.drivers.interface import DriverError, Entry, Unusable
 from pytest_gpudiscover.native.drivers.loading import load
@@ -23,8 +23,6 @@ from pytest_gpudiscover.native.drivers.rocm_without_kernel import list_through_h
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-_WSL_DEVICE = "/dev/dxg"
 
 
 def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:
@@ -117,7 +115,7 @@ def _entry(gpu: Gpu, uuid: str, place: int, index: int, fault: str) -> Entry:
 
 
 def _is_wsl(root: str) -> bool:
-    return _exists(root + _WSL_DEVICE) and not _exists(root + TOPOLOGY)
+    return _exists(root + WSL_DEVICE) and not _exists(root + TOPOLOGY)
 
 
 def _exists(path: str) -> bool:

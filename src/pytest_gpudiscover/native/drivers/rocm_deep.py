@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from ctypes import byref
 
 from pytest_gpudiscover.native.drivers import ROCM
-from pytest_gpudiscover.native.drivers.deep import compare
+from pytest_gpudiscover.native.drivers.deep import UNTOUCHED, compare, word
 from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError
 from pytest_gpudiscover.native.drivers.loading import load
 from pytest_gpudiscover.native.drivers.rocm_hip import Hip
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 PARTS, WORDS_PER_PART = 16, 1024
 WORDS = PARTS * WORDS_PER_PART
-FACTOR, SUMMAND = 0x9E3779B1, 0x5EED600D
-"""What fills a part: its number times the factor, plus the summand, in 32 bits."""
-UNTOUCHED = 0xA5
-"""What the host writes into every byte beforehand, so that no earlier result can pass for this one."""
+"""Every word of a part is the one that belongs to the part's number."""
 
 
 class Verifier:
@@ -95,13 +92,9 @@ def fill_and_compare(hip: Hip, device: int) -> int:
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     hip.hipSetDevice(device)
     hip.hipMemGetInfo(byref(free), byref(total))
-    expected = [_word(place // WORDS_PER_PART) for place in range(WORDS)]
+    expected = [word(place // WORDS_PER_PART) for place in range(WORDS)]
     compare(_filled(hip), expected, "the GPU fills memory wrong")
     return free.value
-
-
-def _word(part: int) -> int:
-    return (part * FACTOR + SUMMAND) & 0xFFFFFFFF
 
 
 def _filled(hip: Hip) -> bytes:
@@ -112,7 +105,7 @@ def _filled(hip: Hip) -> bytes:
             hip.hipMemcpyHtoD(memory, words, size)
         for part in range(PARTS):
             start = ctypes.c_void_p(filled + part * WORDS_PER_PART * 4)
-            hip.hipMemsetD32(start, ctypes.c_int(_word(part)), WORDS_PER_PART)
+            hip.hipMemsetD32(start, ctypes.c_int(word(part)), WORDS_PER_PART)
         hip.hipMemcpyDtoD(copied, filled, size)
         hip.hipDeviceSynchronize()
         hip.hipMemcpyDtoH(words, copied, size)

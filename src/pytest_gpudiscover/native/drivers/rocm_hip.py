@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint, c_void_p
 
+from pytest_gpudiscover.native.drivers.asking import raising
 from pytest_gpudiscover.native.drivers.interface import CallError, DriverError
 
 TYPE_CHECKING = False
@@ -138,11 +139,5 @@ def _checked(library: ctypes.CDLL, name: str, arguments: tuple[Any, ...]) -> Any
     function = library[name]
     function.restype = c_int
     function.argtypes = arguments
-
-    def check(result: Any, _function: object, _arguments: object) -> Any:
-        if result:
-            raise HipError(name, result)
-        return result
-
-    function.errcheck = check
+    function.errcheck = raising(HipError, name)
     return function

@@ -6,6 +6,8 @@ The kernel's list knows no masks, so they are applied here, as ROCm's libraries 
 
 from __future__ import annotations
 
+from pytest_gpudiscover.native.drivers.hiding import hides_everything
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,8 +78,7 @@ def shown_by_hip(mask: str, uuids: Sequence[str]) -> list[int]:
 
 def hides_on_purpose(mask: str) -> bool:
     """Whether a mask shows nothing on any machine: its first entry is neither a number nor a UUID."""
-    first = mask.partition(",")[0].strip().removeprefix("+")
-    return not (first[:1].isdecimal() or first.upper().startswith(_UUID))
+    return hides_everything(mask.upper(), (_UUID,))
 
 
 def _leading(entries: Sequence[str], place: Callable[[str], int | None], count: int) -> list[int]:

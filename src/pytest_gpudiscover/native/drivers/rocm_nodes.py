@@ -22,9 +22,13 @@ OVERRIDE = "HSA_OVERRIDE_GFX_VERSION"
 
 GIB = 1 << 30
 _PCI_ID = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.ASCII)
+_FIGURE = re.compile(r"[0-9]{1,20}")
+"""Of at most 64 bits."""
 _PRODUCT_NAMES = ("/usr/share/libdrm/amdgpu.ids", "/opt/amdgpu/share/libdrm/amdgpu.ids")
 _OWN_MEMORY = (1, 2)
 """The heap types of a node's memory banks that are the GPU's own, seen by the host and not."""
+_NOBODY = ("", "unknown")
+"""What the kernel says of who made the VRAM where it does not know, or has no such file."""
 
 
 class Node:
@@ -49,6 +53,11 @@ class Node:
     def is_gpu(self) -> bool:
         """Whether it is a GPU that programs can render and compute on."""
         return all(self[name] for name in ("vendor_id", "device_id", "drm_render_minor"))
+
+    @property
+    def uuid(self) -> str:
+        """`GPU-` and 16 digits, as ROCm writes it; "" where the kernel gives none."""
+        return f"GPU-{self['unique_id']:016x}" if self["unique_id"] else ""
 
 
 def readable_nodes(root: str) -> tuple[list[Node], int]:
@@ -75,7 +84,7 @@ class Gpu:
     """What the kernel says of one GPU.
 
     Attributes:
-        uuid: `GPU-` and 16 digits, as ROCm writes it; "" where the kernel gives none.
+        uuid: as its node has it.
         render_minor: the number of its node in `/dev/dri`.
         pci_id: `0000:03:00.0`.
         description: the product's name.
@@ -88,7 +97,7 @@ class Gpu:
     """
 
     def __init__(self, root: str, node: Node, environment: Mapping[str, str]) -> None:
-        self.uuid = f"GPU-{node['unique_id']:016x}" if node["unique_id"] else ""
+        self.uuid = node.uuid
         self.render_minor = node["drm_render_minor"]
         device = os.path.realpath(f"{root}/sys/class/drm/renderD{self.render_minor}/device")
         self.pci_id = _pci_id(device, node)
@@ -109,14 +118,20 @@ class Gpu:
         return "gfx{}{:x}{:x}".format(*self.target)
 
 
-def is_integrated(own: int, lent: int) -> bool:
-    """Whether a GPU shares the system's memory, by how much of it the system lends.
+def is_integrated(own: int, lent: int, maker: str = "") -> bool:
+    """Whether a GPU shares the system's memory: nobody makes chips for it, and the system lends it much.
+
+    The kernel reads who made a card's memory from the card's firmware (`amdgpu_atomfirmware.c`: the tables of
+    integrated GPUs have no such entry), and since 6.8 has no file for it where it is not told. Old kernels
+    and some cards leave it unknown, so it is how much is lent that decides then. That alone would take a card
+    of 4 GiB for integrated: half of the system's memory is lent to any GPU.
 
     Args:
         own: bytes of VRAM, which on such GPUs is a part of the system's memory that the firmware has cut off.
         lent: bytes of GTT, the system's memory that the GPU may use.
+        maker: of the VRAM's chips, as `mem_info_vram_vendor` names it: `samsung`; "" or `unknown`.
     """
-    return own <= 4 * GIB and lent >= 8 * GIB and lent >= 4 * own
+    return maker in _NOBODY and own <= 4 * GIB and lent >= 8 * GIB and lent >= 4 * own
 
 
 def _pci_id(device: str, node: Node) -> str:
@@ -157,7 +172,7 @@ def _memory(device: str, node: Node) -> tuple[bool, int, int]:
         return False, total, total
     lent = _number(f"{device}/mem_info_gtt_total") or 0
     used = _number(f"{device}/mem_info_vram_used") or 0
-    if not is_integrated(own, lent):
+    if not is_integrated(own, lent, text(f"{device}/mem_info_vram_vendor")):
         return False, own, max(0, own - used)
     used += _number(f"{device}/mem_info_gtt_used") or 0
     return True, own + lent, max(0, own + lent - used)
@@ -198,7 +213,7 @@ def _figures(path: str) -> dict[str, int]:
     """
     with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - a probe does without pathlib
         pairs = [line.split() for line in file]
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and _FIGURE.fullmatch(pair[1])}
 
 
 def _number(path: str) -> int | None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pytest_gpudiscover.native.drivers import VULKAN
 from pytest_gpudiscover.native.drivers import vulkan_api as api
 from pytest_gpudiscover.native.drivers import vulkan_structures as vk
-from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError, Entry, Unusable
+from pytest_gpudiscover.native.drivers.interface import DeviceError, DriverError, Entry, Unusable, grouped
 from pytest_gpudiscover.native.drivers.loading import load
 from pytest_gpudiscover.native.drivers.vulkan_deep import fill_and_read_back
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MASK = "GGML_VK_VISIBLE_DEVICES"
 
 _PORTABILITY_ENUMERATION = b"VK_KHR_portability_enumeration"
-_PORTABILITY_SUBSET = b"VK_KHR_portability_subset"
 _PCI_BUS_INFO = b"VK_EXT_pci_bus_info"
 _MEMORY_BUDGET = b"VK_EXT_memory_budget"
 _NVIDIA = 0x10DE
@@ -139,7 +138,7 @@ class PhysicalDevice:
         names = (self._properties.deviceName, self._driver.driverName, self._driver.driverInfo)
         device, driver, info = (name.decode(errors="replace") for name in names)
         said = f"{device}, driver {f'{driver} {info}'.strip() or 'unknown'}"
-        layered = _PORTABILITY_SUBSET in self._extensions
+        layered = api.PORTABILITY_SUBSET in self._extensions
         return f"{said}, which does not have all of Vulkan (a portability driver)" if layered else said
 
     def entry(self, name: str, unusable: Unusable | None) -> Entry:
@@ -199,10 +198,7 @@ class PhysicalDevice:
         return head.properties
 
     def _id(self) -> str:
-        uuid = bytes(self._identity.deviceUUID).hex()
-        if not uuid.strip("0"):
-            return str(self._index)
-        return "-".join((uuid[:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:]))
+        return grouped(bytes(self._identity.deviceUUID)) or str(self._index)
 
     def _pci_id(self) -> str:
         if _PCI_BUS_INFO not in self._extensions:

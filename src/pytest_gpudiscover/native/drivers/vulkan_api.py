@@ -9,6 +9,7 @@ import ctypes
 from ctypes import POINTER, c_char_p, c_int32, c_uint32, c_uint64, c_void_p
 
 from pytest_gpudiscover.native.drivers import vulkan_structures as vk
+from pytest_gpudiscover.native.drivers.asking import raising
 from pytest_gpudiscover.native.drivers.interface import CallError, DriverError
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 API_VERSION_1_1 = 1 << 22 | 1 << 12
 WHOLE_SIZE = 2**64 - 1
+PORTABILITY_SUBSET = b"VK_KHR_portability_subset"
 
 TYPE_INTEGRATED_GPU = 1
 TYPE_CPU = 4
@@ -35,6 +37,8 @@ DRIVER_INTEL_PROPRIETARY_WINDOWS = 5
 
 VK_SUCCESS = 0
 VK_INCOMPLETE = 5
+_GOOD = (VK_SUCCESS, VK_INCOMPLETE)
+"""An incomplete list is a list: something appeared between counting and listing."""
 RESULT_NAMES = {
     0: "VK_SUCCESS",
     1: "VK_NOT_READY",
@@ -137,23 +141,13 @@ class Vulkan:
             function.restype = result
             function.argtypes = arguments
             if result is _RESULT:
-                function.errcheck = _raising(name)
+                function.errcheck = raising(VulkanError, name, good=_GOOD)
             setattr(self, name, function)
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             """Every function of `SIGNATURES`."""
-
-
-def _raising(name: str) -> Callable[[Any, Any, Any], Any]:
-    def check(result: int, _function: object, _arguments: object) -> int:
-        # An incomplete list is a list: something appeared between counting and listing.
-        if result not in {VK_SUCCESS, VK_INCOMPLETE}:
-            raise VulkanError(name, result)
-        return result
-
-    return check
 
 
 def listing(function: Callable[..., object], kind: type[Any], *arguments: object) -> list[Any]:

@@ -13,7 +13,7 @@ from ctypes import byref, pointer
 
 from pytest_gpudiscover.native.drivers import vulkan_api as api
 from pytest_gpudiscover.native.drivers import vulkan_structures as vk
-from pytest_gpudiscover.native.drivers.deep import compare
+from pytest_gpudiscover.native.drivers.deep import UNTOUCHED, WORD, compare
 from pytest_gpudiscover.native.drivers.interface import DeviceError
 
 TYPE_CHECKING = False
@@ -22,14 +22,8 @@ if TYPE_CHECKING:
 
 BUFFER_SIZE = 1 << 20
 """Bytes."""
-PATTERN = 0x5EED600D
-"""What the device writes into every word."""
-UNTOUCHED = 0xA5
-"""What the host writes into every byte of the visible buffer beforehand."""
 PATIENCE = 10 * 10**9
 """Nanoseconds that the device may take."""
-
-_PORTABILITY_SUBSET = b"VK_KHR_portability_subset"
 
 
 def fill_and_read_back(vulkan: api.Vulkan, physical: int, extensions: Collection[bytes]) -> None:
@@ -53,7 +47,7 @@ def fill_and_read_back(vulkan: api.Vulkan, physical: int, extensions: Collection
         work.synchronise(vulkan.vkFlushMappedMemoryRanges, visible)
         work.run(work.record(own, visible))
         work.synchronise(vulkan.vkInvalidateMappedMemoryRanges, visible)
-        expected = [PATTERN] * (BUFFER_SIZE // 4)
+        expected = [WORD] * (BUFFER_SIZE // 4)
         problem = "a buffer filled on the device reads back wrong"
         compare(ctypes.string_at(address, BUFFER_SIZE), expected, problem)
 
@@ -79,7 +73,7 @@ class Work:
     def create_device(self, extensions: Collection[bytes]) -> None:
         """Initialise the device, with one queue."""
         self._family = self._queue_family()
-        required = [_PORTABILITY_SUBSET] if _PORTABILITY_SUBSET in extensions else []
+        required = [api.PORTABILITY_SUBSET] if api.PORTABILITY_SUBSET in extensions else []
         queue = vk.VkDeviceQueueCreateInfo(
             queueFamilyIndex=self._family, queueCount=1, pQueuePriorities=pointer(ctypes.c_float(1.0))
         )
@@ -130,7 +124,7 @@ class Work:
         vulkan.vkAllocateCommandBuffers(self._device, byref(request), byref(commands))
         begin = vk.VkCommandBufferBeginInfo(flags=api.COMMAND_BUFFER_ONE_TIME_SUBMIT)
         vulkan.vkBeginCommandBuffer(commands, byref(begin))
-        vulkan.vkCmdFillBuffer(commands, own.handle, 0, BUFFER_SIZE, PATTERN)
+        vulkan.vkCmdFillBuffer(commands, own.handle, 0, BUFFER_SIZE, WORD)
         self._order(commands, api.STAGE_TRANSFER, api.ACCESS_TRANSFER_READ)
         region = vk.VkBufferCopy(size=BUFFER_SIZE)
         vulkan.vkCmdCopyBuffer(commands, own.handle, visible.handle, 1, byref(region))
