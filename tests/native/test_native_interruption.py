@@ -27,18 +27,19 @@ IMPORTED_LATE = "pytest_gpudiscover.native.server"
 
 
 class Interrupting:
-    """Raises KeyboardInterrupt at one line, counted from the start, of what the server executes."""
+    """Raises KeyboardInterrupt at one line, counted from 1, of what the server executes; 0 only counts."""
 
     def __init__(self, line: int) -> None:
-        self.left = line
+        self.line = line
+        self.executed = 0
 
     def trace(self, frame: FrameType, event: str, _argument: Any) -> Callable[..., Any] | None:
         """Count a line of the server's own, or of the selectors that it uses."""
         if frame.f_code.co_filename not in SOURCES:
             return None
         if event == "line":
-            self.left -= 1
-            if self.left == 0:
+            self.executed += 1
+            if self.executed == self.line:
                 raise KeyboardInterrupt
         return self.trace
 
@@ -51,10 +52,10 @@ def tracing() -> Iterator[Callable[[Any], None]]:
     sys.settrace(before)
 
 
-def serve_one_client(interrupting: Interrupting, tracing: Callable[[Any], None]) -> None:
-    """Serve a client that asks and hangs up, until it is gone or the interruption comes."""
-    steps = iter(range(6))  # It is accepted, read and answered, and dropped; the rest is room.
-
+def serve_one_client(line: int, tracing: Callable[[Any], None]) -> int:
+    """Serve a client that asks and hangs up, interrupted at a line, or at 0 not; how many lines that took."""
+    interrupting = Interrupting(line)
+    steps = iter(("accepted", "answered", "dropped"))
     with listen(0) as listener, socket.create_connection(listener.getsockname()) as client:
         client.sendall(b"GET /info HTTP/1.1\r\n\r\n")
         client.shutdown(socket.SHUT_WR)
@@ -63,22 +64,20 @@ def serve_one_client(interrupting: Interrupting, tracing: Callable[[Any], None])
             server.serve(listener, lambda: ANSWER, until=lambda: next(steps, None) is None)
         finally:
             tracing(None)
+    return interrupting.executed
 
 
 def test_an_interruption_at_any_line_of_the_server_stays_one(
     monkeypatch: pytest.MonkeyPatch, tracing: Callable[[Any], None]
 ) -> None:
-    monkeypatch.setattr(server, "HEARTBEAT", 0)
+    # Each step waits for what it is there for: every time the same lines are executed.
+    monkeypatch.setattr(server, "HEARTBEAT", server.PATIENCE)
     warnings.simplefilter("ignore", ResourceWarning)  # A socket may be lost on its way to its owner.
-    line = 0
-    while True:
-        line += 1
-        try:
-            serve_one_client(Interrupting(line), tracing)
-        except KeyboardInterrupt:
-            continue
-        break
-    assert line > 100
+    total = serve_one_client(0, tracing)
+    assert total > 100
+    for line in range(1, total + 1):
+        with pytest.raises(KeyboardInterrupt):
+            serve_one_client(line, tracing)
 
 
 @pytest.fixture
