@@ -229,18 +229,25 @@ def level_zero(build: Build) -> str:
 
 @pytest.fixture
 def discovered(clean_environment: dict[str, str]) -> Discover:
-    """Discover natively, through one variant, some or all; afterwards no process may be left."""
+    """Discover natively, through one variant, some or all; afterwards no process may be left.
+
+    A test of a driver that hangs shortens the phase in which it does: what must answer may take its time.
+    """
 
     def run(
-        timeout: float = 60, variant: str | None = None, variants: Sequence[str] = (), **variables: str
+        enumerate_timeout: float = PATIENCE,
+        verify_timeout: float = PATIENCE,
+        variant: str | None = None,
+        variants: Sequence[str] = (),
+        **variables: str,
     ) -> Report:
         others = [name for name in DRIVERS if variants and name not in variants]
         environment = clean_environment | {"VK_LOADER_LAYERS_DISABLE": "~implicit~"} | variables
         report = discover(
             NativeInstallation(variant=variant, without_variants=others),
             surroundings=Surroundings(environment=environment),
-            enumerate_timeout=timeout,
-            verify_timeout=timeout,
+            enumerate_timeout=enumerate_timeout,
+            verify_timeout=verify_timeout,
         )
         assert not psutil.Process().children(recursive=True)
         return report

@@ -129,7 +129,7 @@ def test_a_card_off_the_bus_is_rejected_with_its_reason_and_costs_nothing_else(
 
 
 def test_a_driver_that_hangs_is_given_up_at_the_deadline(discovered: Discover, cuda: str) -> None:
-    report = discovered(timeout=1, variant="cuda", LD_LIBRARY_PATH=cuda, STAND_IN_INIT="hang")
+    report = discovered(enumerate_timeout=1, variant="cuda", LD_LIBRARY_PATH=cuda, STAND_IN_INIT="hang")
     assert [(r.variant, r.reason) for r in report.rejected] == [("cuda", Reason.TIMEOUT)]
 
 

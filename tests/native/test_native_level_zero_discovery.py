@@ -71,7 +71,7 @@ def test_a_driver_that_fails_is_named_with_the_reason(
 
 
 def test_a_driver_that_hangs_is_given_up_at_the_deadline(machine: Discover) -> None:
-    report = machine(timeout=1, STAND_IN_INIT="hang")
+    report = machine(enumerate_timeout=1, STAND_IN_INIT="hang")
     assert [(r.variant, r.reason) for r in report.rejected] == [("level_zero", Reason.TIMEOUT)]
 
 

@@ -102,7 +102,7 @@ def test_a_card_that_fails_only_when_it_is_used_costs_nothing_but_itself_and_com
 
 def test_a_hip_that_hangs_is_given_up_at_the_deadline(discovered: Discover, amd: Machine, hip: str) -> None:
     variables = {"LD_LIBRARY_PATH": hip, "STAND_IN_INIT": "hang", **amd.environment}
-    report = discovered(timeout=1, variant="rocm", **variables)
+    report = discovered(verify_timeout=1, variant="rocm", **variables)
     assert of_rocm(report) == [
         (Phase.VERIFY, Reason.TIMEOUT, "0"),
         (Phase.VERIFY, Reason.TIMEOUT, STAND_IN_MI210_ID),
