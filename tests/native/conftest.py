@@ -9,9 +9,11 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,7 @@ class NativeRunner:
 Build = Callable[..., str]
 Discover = Callable[..., Report]
 Start = Callable[..., NativeRunner]
+OpenedBy = Callable[[int], AbstractContextManager[None]]
 
 
 def _free_port() -> int:
@@ -268,3 +271,18 @@ def driver_file(gcc: str, tmp_path: Path) -> Callable[[str], str]:
         return str(manifest)
 
     return build
+
+
+@pytest.fixture
+def opened_by(monkeypatch: pytest.MonkeyPatch) -> OpenedBy:
+    """For a block, let every node be one that a group's members may open, or where that is 0 root alone."""
+    pytest.importorskip("grp", reason="only Unix has groups that may open device nodes")
+
+    @contextlib.contextmanager
+    def belonging(group: int) -> Iterator[None]:
+        node = os.stat_result((stat.S_IFCHR | 0o660, 0, 0, 0, 0, group, 0, 0, 0, 0))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "stat", lambda _path: node)
+            yield
+
+    return belonging

@@ -11,9 +11,10 @@ import pytest
 from pytest_gpudiscover.native.drivers import level_zero_api as api
 from pytest_gpudiscover.native.drivers.level_zero import shown
 from pytest_gpudiscover.native.drivers.level_zero_advice import in_words, problem_with_nodes
+from pytest_gpudiscover.native.drivers.permission import remedy
 
 if TYPE_CHECKING:
-    from tests.native.conftest import Build, NativeRunner, Start
+    from tests.native.conftest import Build, NativeRunner, OpenedBy, Start
 
 GIB = 1024**3
 A770 = "a7a7a7a7-a7a7-a7a7-a7a7-a7a7a7a7a7a7"
@@ -230,12 +231,17 @@ def test_a_machine_without_a_driver_is_told_what_to_install(tmp_path: Path) -> N
     )
 
 
-def test_nodes_that_may_not_be_opened_are_named_with_the_group_to_join(tmp_path: Path) -> None:
+@pytest.mark.parametrize("group", [987_654, 0])
+def test_nodes_that_may_not_be_opened_are_named_with_the_group_to_join(
+    tmp_path: Path, opened_by: OpenedBy, group: int
+) -> None:
     for name in ("renderD128", "renderD129", "card0"):
         (tmp_path / name).touch()
     assert problem_with_nodes(str(tmp_path)) == ""
-    words = problem_with_nodes(str(tmp_path), lambda path, _mode: path.endswith("128"))
-    assert words.startswith(f"no permission to open {tmp_path}/renderD129: ")
+    with opened_by(group):
+        said = problem_with_nodes(str(tmp_path), lambda path, _mode: path.endswith("128"))
+    roots = "only root may; install udev's rules, which give them to the group 'render'"
+    assert said == f"no permission to open {tmp_path}/renderD129: {remedy(group) if group else roots}"
 
 
 def test_a_result_without_a_name_is_to_be_looked_up() -> None:
