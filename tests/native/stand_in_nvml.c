@@ -2,13 +2,14 @@
  *
  *   STAND_IN_NVML  nvmlReturn_t that nvmlInit_v2 answers; "memory": only nvmlDeviceGetMemoryInfo refuses, as it
  *                  does for cards that share the system's memory; "few": knows none of the cards; "lost": the
- *                  first card (24 GiB) has fallen off the bus; "gone": so far that it has not even a handle
+ *                  first card (24 GiB) has fallen off the bus; "gone": so far that it has not even a handle; "crash",
+ *                  "hang": so does nvmlInit_v2; "exit": a constructor ends the process
  *   STAND_IN_KIND  of the first card: "cut" or "uncut", see stand_in_cuda.c
  *   STAND_IN_FAIL, STAND_IN_CALLS  see stand_in.h
  *   STAND_IN_MEMORY  a directory, see stand_in_memory.h: as much is free as is not taken
  *
  * Else, of the first card 20 GiB are free, of its slices 1 GiB and 9 GiB, of the second card 2 GiB. Between the two
- * slices there is a place for another.
+ * slices there is a place for another. With -DOLD it is of a driver before CUDA 11, which knows no slices.
  */
 #include <strings.h>
 
@@ -30,18 +31,20 @@ static const Card cards[CARDS + SLICES] = {
 };
 static int initialised;
 
+ENDS_AS("STAND_IN_NVML")
+
 #define READY() do { CALLED(); if (!initialised) return UNINITIALIZED; } while (0)
 
 static int count(void) { return is("STAND_IN_NVML", "few") ? 0 : CARDS; }
-static int in_mig_mode(const Card *card) { return card == cards && (is("STAND_IN_KIND", "cut") || is("STAND_IN_KIND", "uncut")); }
 
 static void write_pci(const Card *card, char *text, int size) {
     snprintf(text, size, "%08X:%02X:%02X.%u", card->domain, card->bus, card->device, card->function);
 }
 
 int nvmlInit_v2(void) {
-    int result = called(__func__);
-    if (result || atoi(setting("STAND_IN_NVML"))) return result ? result : atoi(setting("STAND_IN_NVML"));
+    CALLED();
+    start("STAND_IN_NVML");
+    if (atoi(setting("STAND_IN_NVML"))) return atoi(setting("STAND_IN_NVML"));
     initialised = 1;
     return SUCCESS;
 }
@@ -99,6 +102,9 @@ int nvmlDeviceGetMemoryInfo(const Card *card, Memory *memory) {
     return SUCCESS;
 }
 
+#ifndef OLD
+static int in_mig_mode(const Card *card) { return card == cards && (is("STAND_IN_KIND", "cut") || is("STAND_IN_KIND", "uncut")); }
+
 int nvmlDeviceGetMigMode(const Card *card, unsigned *mode, unsigned *pending) {
     READY();
     *mode = *pending = in_mig_mode(card);
@@ -123,3 +129,4 @@ int nvmlDeviceGetAttributes_v2(const Card *card, Attributes *attributes) {
     attributes->mib = card->memory.total / (1024 * 1024);
     return SUCCESS;
 }
+#endif

@@ -215,8 +215,11 @@ def test_what_a_driver_prints_never_reaches_the_answer(start: Start, cuda: str) 
 
 
 def test_a_driver_from_before_cuda_11_works_as_well(start: Start, build: Build) -> None:
-    old = build("stand_in_cuda.c", "libcuda.so.1", "-DOLD")
-    assert [device["id"] for device in asked(start, old, GGML_CUDA_INIT="1")] == [H100, L4]
+    cuda = build("stand_in_cuda.c", "libcuda.so.1", "-DOLD")
+    nvml = build("stand_in_nvml.c", "libnvidia-ml.so.1", "-DOLD")
+    devices = asked(start, cuda, nvml)
+    assert [(device["id"], device["free_memory"]) for device in devices] == [(H100, 20 * GIB), (L4, 2 * GIB)]
+    assert not any("unusable" in device for device in asked(start, cuda, nvml, GGML_CUDA_INIT="1"))
 
 
 def test_a_driver_that_lacks_a_function_is_named_as_too_old(start: Start, build: Build) -> None:

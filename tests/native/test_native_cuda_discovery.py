@@ -133,6 +133,38 @@ def test_a_driver_that_hangs_is_given_up_at_the_deadline(discovered: Discover, c
     assert [(r.variant, r.reason) for r in report.rejected] == [("cuda", Reason.TIMEOUT)]
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason", "words"),
+    [("crash", Reason.CRASHED, "SIGSEGV"), ("exit", Reason.EXITED, "ended with code 3 before it answered")],
+)
+def test_an_nvml_that_takes_cuda_s_listing_with_it_is_named_and_the_card_comes_through_vulkan(
+    machine: Callable[..., Report], fault: str, reason: Reason, words: str
+) -> None:
+    report = machine(STAND_IN_NVML=fault)
+    (rejection,) = report.rejected
+    assert (rejection.variant, rejection.reason, rejection.device) == ("cuda", reason, None)
+    assert words in rejection.detail
+    (listing,) = [probe for probe in report.probes if probe.variant == "cuda"]
+    assert listing.stderr.splitlines()[-1] == "NVML is being initialised"
+    assert kept(report) == [THROUGH_VULKAN]
+
+
+def test_an_nvml_that_hangs_is_given_up_at_the_deadline(discovered: Discover, cuda: str, nvml: str) -> None:
+    variables = {"LD_LIBRARY_PATH": f"{cuda}:{nvml}", "STAND_IN_NVML": "hang"}
+    report = discovered(enumerate_timeout=1, variant="cuda", **variables)
+    assert [(r.variant, r.reason) for r in report.rejected] == [("cuda", Reason.TIMEOUT)]
+
+
+@pytest.mark.parametrize("wrong_version", [True, False])
+def test_an_nvml_of_the_wrong_version_or_none_costs_the_free_memory_alone(
+    discovered: Discover, cuda: str, nvml: str, *, wrong_version: bool
+) -> None:
+    path = f"{cuda}:{nvml}" if wrong_version else cuda
+    report = discovered(variant="cuda", LD_LIBRARY_PATH=path, STAND_IN_NVML="18")
+    assert [(d.id, d.free_memory) for d in report.devices] == [(L4, 8 * GIB), (H100, 24 * GIB)]
+    assert report.rejected == ()
+
+
 def test_a_driver_that_lacks_functions_costs_only_its_own_variant(
     discovered: Discover, build: Build, stand_in: str
 ) -> None:
