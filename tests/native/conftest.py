@@ -22,6 +22,7 @@ import pytest
 
 from pytest_gpudiscover import NativeInstallation, Report, discover
 from pytest_gpudiscover.native.drivers import DRIVERS
+from pytest_gpudiscover.probing.ports import free_port
 from pytest_gpudiscover.surroundings import Surroundings
 
 NATIVE = Path(__file__).parents[2] / "src" / "pytest_gpudiscover" / "native"
@@ -105,13 +106,6 @@ Start = Callable[..., NativeRunner]
 OpenedBy = Callable[[int], AbstractContextManager[None]]
 
 
-def _free_port() -> int:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def clean_environment() -> dict[str, str]:
     """This process's variables without any that the runner or a driver reads."""
@@ -119,15 +113,22 @@ def clean_environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def start(clean_environment: dict[str, str]) -> Iterator[Start]:
+def control_c() -> Iterator[None]:
+    """Let the children of this process have Ctrl-C, which a shell's background job ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def start(clean_environment: dict[str, str], control_c: None) -> Iterator[Start]:
     """Start native runners for Vulkan, with options for Python and more variables; none outlives the test."""
     runners: list[NativeRunner] = []
-    # A shell's background job ignores Ctrl-C, and would hand that down.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    del control_c  # it is how they are ended
 
     def start_runner(*options: str, **variables: str) -> NativeRunner:
         vulkan = {"GPUDISCOVER_DRIVER": "vulkan", "VK_LOADER_LAYERS_DISABLE": "~implicit~"}
-        runners.append(NativeRunner(_free_port(), options, clean_environment | vulkan | variables))
+        runners.append(NativeRunner(free_port(), options, clean_environment | vulkan | variables))
         return runners[-1]
 
     yield start_runner
@@ -136,7 +137,6 @@ def start(clean_environment: dict[str, str]) -> Iterator[Start]:
         if runner.answered and runner.process.returncode is None:
             runner.end()
         runner.kill()
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

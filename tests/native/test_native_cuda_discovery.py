@@ -11,6 +11,7 @@ import pytest
 
 from pytest_gpudiscover import NativeInstallation, Phase, Reason
 from pytest_gpudiscover.surroundings import Surroundings
+from stand_ins import GIB, H100, L4, THROUGH_VULKAN, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
 
     from pytest_gpudiscover import Report
     from tests.native.conftest import Build, Discover
-
-GIB = 1024**3
-L4 = "GPU-0a000000-0102-0304-0506-0708090a0b0c"
-H100 = "GPU-c1000000-0102-0304-0506-0708090a0b0c"
-THROUGH_VULKAN = ("vulkan", "0001:c1:1f.7")
 
 
 @pytest.fixture
@@ -35,11 +31,6 @@ def machine(discovered: Discover, cuda: str, nvml: str, stand_in: str) -> Callab
         return discovered(variants=("cuda", "vulkan"), **variables)
 
     return run
-
-
-def kept(report: Report) -> list[tuple[str, str]]:
-    """The variant and the PCI id of each usable device."""
-    return [(device.variant, device.pci_id) for device in report.devices]
 
 
 def test_both_cards_are_found_through_cuda_and_once(machine: Callable[..., Report]) -> None:

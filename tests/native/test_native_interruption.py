@@ -16,6 +16,7 @@ import pytest
 
 from pytest_gpudiscover.native import server
 from pytest_gpudiscover.native.program import listen
+from pytest_gpudiscover.probing.ports import free_port
 from tests.native.conftest import NATIVE, PATIENCE
 
 if TYPE_CHECKING:
@@ -80,14 +81,6 @@ def test_an_interruption_at_any_line_of_the_server_stays_one(
             serve_one_client(line, tracing)
 
 
-@pytest.fixture
-def control_c() -> Iterator[None]:
-    """Let the children of this process have Ctrl-C, which a shell's background job ignores."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 INTERRUPT = "signal.raise_signal(signal.SIGINT)"
 DROPPED = f"""
         class Dropped:
@@ -112,7 +105,7 @@ class Finder:
         if name != {IMPORTED_LATE!r}:
             return{how}
 sys.meta_path.insert(0, Finder)
-sys.argv = ["", "runner", "--ollama-engine", "--port", {free_port()!r}]
+sys.argv = ["", "runner", "--ollama-engine", "--port", {str(free_port())!r}]
 runpy.run_path({str(NATIVE)!r}, run_name="__main__")
 """
     done = subprocess.run(
@@ -125,13 +118,6 @@ runpy.run_path({str(NATIVE)!r}, run_name="__main__")
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.startswith(stderr) if stderr else not done.stderr
-
-
-def free_port() -> str:
-    """A port that nobody listens on."""
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        return str(holder.getsockname()[1])
 
 
 def test_an_interruption_that_is_ignored_by_the_parent_stays_ignored(start: Start) -> None:

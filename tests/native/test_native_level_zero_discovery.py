@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gpudiscover import Phase, Reason
+from stand_ins import A770, B580, GIB
 
 if TYPE_CHECKING:
     from tests.native.conftest import Build, Discover
-
-GIB = 1024**3
-A770 = "a7a7a7a7-a7a7-a7a7-a7a7-a7a7a7a7a7a7"
-B580 = "b5b5b5b5-b5b5-b5b5-b5b5-b5b5b5b5b5b5"
 
 
 @pytest.fixture
