@@ -140,6 +140,16 @@ def test_an_nvml_that_takes_cuda_s_listing_with_it_is_named_and_the_card_comes_t
     assert kept(report) == [THROUGH_VULKAN]
 
 
+@pytest.mark.parametrize(("state", "with_or_without"), [("", "with"), ("18", "without")])
+def test_a_crash_of_cuda_after_nvml_was_initialised_is_not_laid_at_nvml_s_door(
+    discovered: Discover, cuda: str, nvml: str, state: str, with_or_without: str
+) -> None:
+    crashing = {"STAND_IN_CONTEXT": "crash", "STAND_IN_NVML": state, "CUDA_VISIBLE_DEVICES": H100}
+    report = discovered(variant="cuda", LD_LIBRARY_PATH=f"{cuda}:{nvml}", **crashing)
+    assert report.probes[-1].outcome == Reason.CRASHED
+    assert report.probes[-1].stderr.splitlines()[-1] == f"CUDA goes on {with_or_without} NVML"
+
+
 def test_an_nvml_that_hangs_is_given_up_at_the_deadline(discovered: Discover, cuda: str, nvml: str) -> None:
     variables = {"LD_LIBRARY_PATH": f"{cuda}:{nvml}", "STAND_IN_NVML": "hang"}
     report = discovered(enumerate_timeout=1, variant="cuda", **variables)

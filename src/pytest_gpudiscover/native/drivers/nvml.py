@@ -208,7 +208,7 @@ def opened(platform: str) -> Iterator[Nvml]:
     # What a runner wrote last is shown where it died: NVML may crash or hang as CUDA may.
     sys.stderr.write("NVML is being initialised\n")
     nvml = Nvml(_load(platform))
-    sys.stderr.write(f"NVML is {'not for use' if nvml.state else 'ready'}\n")
+    sys.stderr.write(f"CUDA goes on {'without' if nvml.state else 'with'} NVML\n")
     try:
         yield nvml
     finally:
