@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from pytest_gpudiscover.probing.ports import free_port
+
 FAKE_RUNNER = Path(__file__).parents[2] / "fake_runner"
 PATIENCE = 20
 """Seconds after which something that should have happened will not."""
@@ -34,14 +36,6 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, env=environment(**variables), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Runner:

@@ -9,9 +9,11 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import pytest
 
 from pytest_gpudiscover import NativeInstallation, Report, discover
 from pytest_gpudiscover.native.drivers import DRIVERS
+from pytest_gpudiscover.probing.ports import free_port
 from pytest_gpudiscover.surroundings import Surroundings
 
 NATIVE = Path(__file__).parents[2] / "src" / "pytest_gpudiscover" / "native"
@@ -100,13 +103,7 @@ class NativeRunner:
 Build = Callable[..., str]
 Discover = Callable[..., Report]
 Start = Callable[..., NativeRunner]
-
-
-def _free_port() -> int:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        return port
+OpenedBy = Callable[[int], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -116,15 +113,22 @@ def clean_environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def start(clean_environment: dict[str, str]) -> Iterator[Start]:
+def control_c() -> Iterator[None]:
+    """Let the children of this process have Ctrl-C, which a shell's background job ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def start(clean_environment: dict[str, str], control_c: None) -> Iterator[Start]:
     """Start native runners for Vulkan, with options for Python and more variables; none outlives the test."""
     runners: list[NativeRunner] = []
-    # A shell's background job ignores Ctrl-C, and would hand that down.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    del control_c  # it is how they are ended
 
     def start_runner(*options: str, **variables: str) -> NativeRunner:
         vulkan = {"GPUDISCOVER_DRIVER": "vulkan", "VK_LOADER_LAYERS_DISABLE": "~implicit~"}
-        runners.append(NativeRunner(_free_port(), options, clean_environment | vulkan | variables))
+        runners.append(NativeRunner(free_port(), options, clean_environment | vulkan | variables))
         return runners[-1]
 
     yield start_runner
@@ -133,7 +137,6 @@ def start(clean_environment: dict[str, str]) -> Iterator[Start]:
         if runner.answered and runner.process.returncode is None:
             runner.end()
         runner.kill()
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -229,18 +232,25 @@ def level_zero(build: Build) -> str:
 
 @pytest.fixture
 def discovered(clean_environment: dict[str, str]) -> Discover:
-    """Discover natively, through one variant, some or all; afterwards no process may be left."""
+    """Discover natively, through one variant, some or all; afterwards no process may be left.
+
+    A test of a driver that hangs shortens the phase in which it does: what must answer may take its time.
+    """
 
     def run(
-        timeout: float = 60, variant: str | None = None, variants: Sequence[str] = (), **variables: str
+        enumerate_timeout: float = PATIENCE,
+        verify_timeout: float = PATIENCE,
+        variant: str | None = None,
+        variants: Sequence[str] = (),
+        **variables: str,
     ) -> Report:
         others = [name for name in DRIVERS if variants and name not in variants]
         environment = clean_environment | {"VK_LOADER_LAYERS_DISABLE": "~implicit~"} | variables
         report = discover(
             NativeInstallation(variant=variant, without_variants=others),
             surroundings=Surroundings(environment=environment),
-            enumerate_timeout=timeout,
-            verify_timeout=timeout,
+            enumerate_timeout=enumerate_timeout,
+            verify_timeout=verify_timeout,
         )
         assert not psutil.Process().children(recursive=True)
         return report
@@ -261,3 +271,18 @@ def driver_file(gcc: str, tmp_path: Path) -> Callable[[str], str]:
         return str(manifest)
 
     return build
+
+
+@pytest.fixture
+def opened_by(monkeypatch: pytest.MonkeyPatch) -> OpenedBy:
+    """For a block, let every node be one that a group's members may open, or where that is 0 root alone."""
+    pytest.importorskip("grp", reason="only Unix has groups that may open device nodes")
+
+    @contextlib.contextmanager
+    def belonging(group: int) -> Iterator[None]:
+        node = os.stat_result((stat.S_IFCHR | 0o660, 0, 0, 0, 0, group, 0, 0, 0, 0))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "stat", lambda _path: node)
+            yield
+
+    return belonging

@@ -1,4 +1,4 @@
-/* What every stand-in driver does when one of its functions is called, as an environment says.
+/* What every stand-in driver does when it is started and when one of its functions is called, as an environment says.
  *
  *   STAND_IN_FAIL   function=result, several separated by commas: those functions answer that
  *   STAND_IN_CALLS  file to which the name of every function called is appended
@@ -6,10 +6,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define GIB (1024ull * 1024 * 1024)
 
 static const char *setting(const char *name) {
     const char *value = getenv(name);
     return value ? value : "";
+}
+
+static inline int is(const char *name, const char *value) { return strcmp(setting(name), value) == 0; }
+static inline void crash(void) { *(volatile int *)0 = 0; }
+
+/* Have a constructor end the process where a variable is "exit". */
+#define ENDS_AS(variable) \
+    __attribute__((constructor)) static void load(void) { if (is(variable, "exit")) _exit(3); }
+
+/* Start as a variable says: "crash", "hang", or well. */
+static inline void start(const char *variable) {
+    if (is(variable, "crash")) crash();
+    while (is(variable, "hang")) pause();
 }
 
 /* Note a call, and say what it is to answer: 0 unless it is to fail. */
@@ -25,3 +41,5 @@ static int called(const char *function) {
         if (strncmp(fail, function, length) == 0 && fail[length] == '=') return atoi(fail + length + 1);
     return 0;
 }
+
+#define CALLED() do { int result_ = called(__func__); if (result_) return result_; } while (0)

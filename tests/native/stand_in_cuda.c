@@ -24,12 +24,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "stand_in.h"
 #include "stand_in_memory.h"
 
-#define GIB (1024ull * 1024 * 1024)
 #define CONTEXT (300ull * 1024 * 1024)
 #define LARGE (1024 * 1024)
 enum { CARDS = 2, SLICES = 2, DEVICES = CARDS + SLICES, SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100 };
@@ -47,16 +45,10 @@ static const char *const placed[SLICES] = {
 };
 static int shown[DEVICES], shown_count = -1, retained[DEVICES], current = -1;
 
-#define CALLED() do { int result_ = called(__func__); if (result_) return result_; } while (0)
 #define LISTED(device) do { CALLED(); if (device < 0 || device >= shown_count) return INVALID_DEVICE; } while (0)
 #define CURRENT() do { CALLED(); if (current < 0) return INVALID_CONTEXT; } while (0)
 
-static int is(const char *name, const char *value) { return strcmp(setting(name), value) == 0; }
-static void crash(void) { *(volatile int *)0 = 0; }
-
-__attribute__((constructor)) static void load(void) {
-    if (is("STAND_IN_INIT", "exit")) _exit(3);
-}
+ENDS_AS("STAND_IN_INIT")
 
 /* The card at a place in the order that CUDA counts by. */
 static int counted(int place) { return is("CUDA_DEVICE_ORDER", "PCI_BUS_ID") ? place : CARDS - 1 - place; }
@@ -95,8 +87,7 @@ static void read_mask(void) {
 
 int cuInit(unsigned int flags) {
     CALLED();
-    if (is("STAND_IN_INIT", "crash")) crash();
-    while (is("STAND_IN_INIT", "hang")) pause();
+    start("STAND_IN_INIT");
     if (atoi(setting("STAND_IN_INIT"))) return atoi(setting("STAND_IN_INIT"));
     if (flags) return INVALID_VALUE;
     puts("a driver that is fond of standard output");

@@ -15,11 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "stand_in.h"
 
-#define GIB (1024ull * 1024 * 1024)
 enum { CARDS = 2, SUCCESS = 0, INVALID_VALUE = 1, NO_DEVICE = 100, INVALID_DEVICE = 101 };
 
 typedef struct { const char *name, *uuid, *pci, *target; unsigned long long memory; int integrated; } Card;
@@ -29,15 +27,9 @@ static const Card cards[CARDS] = {
 };
 static int shown[CARDS], shown_count, current, allocated, fills;
 
-#define CALLED() do { int result_ = called(__func__); if (result_) return result_; } while (0)
 #define LISTED(device) do { CALLED(); if (device < 0 || device >= shown_count) return INVALID_DEVICE; } while (0)
 
-static int is(const char *name, const char *value) { return strcmp(setting(name), value) == 0; }
-static void crash(void) { *(volatile int *)0 = 0; }
-
-__attribute__((constructor)) static void load(void) {
-    if (is("STAND_IN_INIT", "exit")) _exit(3);
-}
+ENDS_AS("STAND_IN_INIT")
 
 static int hidden(int card) {
     const char *mask = getenv("ROCR_VISIBLE_DEVICES");
@@ -49,8 +41,7 @@ static int hidden(int card) {
 
 int hipInit(unsigned flags) {
     CALLED();
-    if (is("STAND_IN_INIT", "crash")) crash();
-    while (is("STAND_IN_INIT", "hang")) pause();
+    start("STAND_IN_INIT");
     if (atoi(setting("STAND_IN_INIT"))) return atoi(setting("STAND_IN_INIT"));
     shown_count = 0;
     for (int place = 0; place < CARDS; place++) {

@@ -18,11 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "stand_in.h"
 
-#define GIB (1024ull * 1024 * 1024)
 enum { CARDS = 2, OUT_OF_MEMORY = 0x70000003, UNINITIALIZED = 0x78000001, INVALID_ARGUMENT = 0x78000004 };
 
 typedef struct { int32_t stype; void *next; uint32_t flags; } Desc;
@@ -49,16 +47,10 @@ static Card *shown[CARDS];
 static uint32_t shown_count, ready;
 static int driver, beside, context, command_list;
 
-#define CALLED() do { int result_ = called(__func__); if (result_) return result_; } while (0)
 #define READY() do { CALLED(); if (!ready) return UNINITIALIZED; } while (0)
 #define IS_A(structure, expected) do { if ((structure)->stype != expected || (structure)->next) return INVALID_ARGUMENT; } while (0)
 
-static int is(const char *name, const char *value) { return strcmp(setting(name), value) == 0; }
-static void crash(void) { *(volatile int *)0 = 0; }
-
-__attribute__((constructor)) static void load(void) {
-    if (is("STAND_IN_INIT", "exit")) _exit(3);
-}
+ENDS_AS("STAND_IN_INIT")
 
 static int is_shown(int card) {
     const char *mask = setting("ZE_AFFINITY_MASK");
@@ -78,8 +70,7 @@ static void *shown_card(uint32_t n) { return shown[n]; }
 
 int zeInit(uint32_t flags) {
     CALLED();
-    if (is("STAND_IN_INIT", "crash")) crash();
-    while (is("STAND_IN_INIT", "hang")) pause();
+    start("STAND_IN_INIT");
     if (*setting("STAND_IN_INIT")) return (int)strtoul(setting("STAND_IN_INIT"), NULL, 16);
     if (flags != 1) return INVALID_ARGUMENT;
     for (int card = 0; card < CARDS; card++)

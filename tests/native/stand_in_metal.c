@@ -13,15 +13,12 @@
 
 #include "stand_in.h"
 
-#define GIB (1024ull * 1024 * 1024)
 typedef uintptr_t Word;
 
 static const char array[] = "devices", queue[] = "queue", commands[] = "commands", encoder[] = "encoder", failure[] = "failure";
 static const char *cards[] = {"Stand-in Radeon", "Stand-in M2"};
 typedef struct { size_t size; unsigned char content[]; } Buffer;
 static int objects, pools, committed;
-
-static int is(const char *name, const char *value) { return strcmp(setting(name), value) == 0; }
 
 const char *sel_registerName(const char *name) { return strdup(name); }
 void *objc_autoreleasePoolPush(void) { pools++; return &pools; }

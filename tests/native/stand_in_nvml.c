@@ -3,20 +3,20 @@
  *   STAND_IN_NVML  nvmlReturn_t that nvmlInit_v2 answers; "memory": only nvmlDeviceGetMemoryInfo refuses, as it
  *                  does for cards that share the system's memory; "few": knows none of the cards; "lost": the
  *                  first card (24 GiB) has fallen off the bus; "gone": so far that it has not even a handle;
- *                  "off": nor by its UUID
+ *                  "off": nor by its UUID; "crash", "hang": so does nvmlInit_v2; "exit": a constructor ends the
+ *                  process
  *   STAND_IN_KIND  of the first card: "cut" or "uncut", see stand_in_cuda.c
  *   STAND_IN_FAIL, STAND_IN_CALLS  see stand_in.h
  *   STAND_IN_MEMORY  a directory, see stand_in_memory.h: as much is free as is not taken
  *
  * Else, of the first card 20 GiB are free, of its slices 1 GiB and 9 GiB, of the second card 2 GiB. Between the two
- * slices there is a place for another.
+ * slices there is a place for another. With -DOLD it is of a driver before CUDA 11, which knows no slices.
  */
 #include <strings.h>
 
 #include "stand_in.h"
 #include "stand_in_memory.h"
 
-#define GIB (1024ull * 1024 * 1024)
 enum { CARDS = 2, SLICES = 2, PLACES = 3, SUCCESS = 0, UNINITIALIZED = 1, NOT_SUPPORTED = 3, NOT_FOUND = 6, LOST = 15 };
 
 typedef struct { unsigned long long total, free, used; } Memory;
@@ -32,38 +32,38 @@ static const Card cards[CARDS + SLICES] = {
 };
 static int initialised;
 
-#define CALLED() do { int result_ = called(__func__); if (result_) return result_; \
-    if (!initialised) return UNINITIALIZED; } while (0)
+ENDS_AS("STAND_IN_NVML")
 
-static int is(const char *name, const char *value) { return strcmp(setting(name), value) == 0; }
+#define READY() do { CALLED(); if (!initialised) return UNINITIALIZED; } while (0)
+
 static int count(void) { return is("STAND_IN_NVML", "few") ? 0 : CARDS; }
 static int has_no_handle(void) { return is("STAND_IN_NVML", "gone") || is("STAND_IN_NVML", "off"); }
-static int in_mig_mode(const Card *card) { return card == cards && (is("STAND_IN_KIND", "cut") || is("STAND_IN_KIND", "uncut")); }
 
 static void write_pci(const Card *card, char *text, int size) {
     snprintf(text, size, "%08X:%02X:%02X.%u", card->domain, card->bus, card->device, card->function);
 }
 
 int nvmlInit_v2(void) {
-    int result = called(__func__);
-    if (result || atoi(setting("STAND_IN_NVML"))) return result ? result : atoi(setting("STAND_IN_NVML"));
+    CALLED();
+    start("STAND_IN_NVML");
+    if (atoi(setting("STAND_IN_NVML"))) return atoi(setting("STAND_IN_NVML"));
     initialised = 1;
     return SUCCESS;
 }
 
-int nvmlShutdown(void) { CALLED(); initialised = 0; return SUCCESS; }
+int nvmlShutdown(void) { READY(); initialised = 0; return SUCCESS; }
 
-int nvmlDeviceGetCount_v2(unsigned *number) { CALLED(); *number = count(); return SUCCESS; }
+int nvmlDeviceGetCount_v2(unsigned *number) { READY(); *number = count(); return SUCCESS; }
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned place, const Card **handle) {
-    CALLED();
+    READY();
     if (place == 0 && has_no_handle()) return LOST;
     *handle = &cards[place];
     return SUCCESS;
 }
 
 int nvmlDeviceGetHandleByUUID(const char *uuid, const Card **handle) {
-    CALLED();
+    READY();
     for (int card = 0; card < (count() ? CARDS + SLICES : 0); card++)
         if (strcmp(uuid, cards[card].uuid) == 0)
             return *handle = &cards[card], card == 0 && is("STAND_IN_NVML", "off") ? LOST : SUCCESS;
@@ -72,7 +72,7 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, const Card **handle) {
 
 int nvmlDeviceGetHandleByPciBusId_v2(const char *pci, const Card **handle) {
     char text[32];
-    CALLED();
+    READY();
     for (int card = 0; card < count(); card++) {
         write_pci(&cards[card], text, sizeof text);
         if (strcasecmp(pci, text) == 0 || strcasecmp(pci, text + 4) == 0) return *handle = &cards[card], SUCCESS;
@@ -80,24 +80,24 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char *pci, const Card **handle) {
     return NOT_FOUND;
 }
 
-int nvmlDeviceGetUUID(const Card *card, char *text, unsigned size) { CALLED(); snprintf(text, size, "%s", card->uuid); return SUCCESS; }
-int nvmlDeviceGetName(const Card *card, char *text, unsigned size) { CALLED(); snprintf(text, size, "%s", card->name); return SUCCESS; }
+int nvmlDeviceGetUUID(const Card *card, char *text, unsigned size) { READY(); snprintf(text, size, "%s", card->uuid); return SUCCESS; }
+int nvmlDeviceGetName(const Card *card, char *text, unsigned size) { READY(); snprintf(text, size, "%s", card->name); return SUCCESS; }
 
 int nvmlDeviceGetPciInfo_v3(const Card *card, Pci *pci) {
-    CALLED();
+    READY();
     write_pci(card, pci->bus_id, sizeof pci->bus_id);
     return SUCCESS;
 }
 
 int nvmlDeviceGetCudaComputeCapability(const Card *card, int *major, int *minor) {
-    CALLED();
+    READY();
     *major = card->major;
     *minor = card->minor;
     return SUCCESS;
 }
 
 int nvmlDeviceGetMemoryInfo(const Card *card, Memory *memory) {
-    CALLED();
+    READY();
     if (is("STAND_IN_NVML", "memory")) return NOT_SUPPORTED;
     if (card == cards && is("STAND_IN_NVML", "lost")) return LOST;
     *memory = card->memory;
@@ -105,27 +105,31 @@ int nvmlDeviceGetMemoryInfo(const Card *card, Memory *memory) {
     return SUCCESS;
 }
 
+#ifndef OLD
+static int in_mig_mode(const Card *card) { return card == cards && (is("STAND_IN_KIND", "cut") || is("STAND_IN_KIND", "uncut")); }
+
 int nvmlDeviceGetMigMode(const Card *card, unsigned *mode, unsigned *pending) {
-    CALLED();
+    READY();
     *mode = *pending = in_mig_mode(card);
     return SUCCESS;
 }
 
-int nvmlDeviceGetMaxMigDeviceCount(const Card *card, unsigned *number) { CALLED(); *number = PLACES; return SUCCESS; }
+int nvmlDeviceGetMaxMigDeviceCount(const Card *card, unsigned *number) { READY(); *number = PLACES; return SUCCESS; }
 
 int nvmlDeviceGetMigDeviceHandleByIndex(const Card *card, unsigned place, const Card **handle) {
-    CALLED();
+    READY();
     if (!in_mig_mode(card) || is("STAND_IN_KIND", "uncut") || place == 1) return NOT_FOUND;
     *handle = &cards[CARDS + place / 2];
     return SUCCESS;
 }
 
-int nvmlDeviceGetGpuInstanceId(const Card *card, unsigned *number) { CALLED(); *number = card == &cards[CARDS] ? 1 : 5; return SUCCESS; }
-int nvmlDeviceGetComputeInstanceId(const Card *card, unsigned *number) { CALLED(); *number = 0; return SUCCESS; }
+int nvmlDeviceGetGpuInstanceId(const Card *card, unsigned *number) { READY(); *number = card == &cards[CARDS] ? 1 : 5; return SUCCESS; }
+int nvmlDeviceGetComputeInstanceId(const Card *card, unsigned *number) { READY(); *number = 0; return SUCCESS; }
 
 int nvmlDeviceGetAttributes_v2(const Card *card, Attributes *attributes) {
-    CALLED();
+    READY();
     if (card < &cards[CARDS]) return NOT_SUPPORTED;
     attributes->mib = card->memory.total / (1024 * 1024);
     return SUCCESS;
 }
+#endif

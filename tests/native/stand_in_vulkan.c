@@ -19,7 +19,6 @@
 
 #include "stand_in.h"
 
-#define GIB (1024ull * 1024 * 1024)
 #define MAX_DEVICES 8
 #define MAX_COMMANDS 8
 
@@ -30,7 +29,6 @@ static char devices[MAX_DEVICES][16];
 static Command commands[MAX_COMMANDS];
 static int command_count, submitted;
 
-#define CALLED() do { VkResult result_ = called(__func__); if (result_) return result_; } while (0)
 #define NOTED() ((void)called(__func__))
 #define NEW(kind, handle) (*(handle) = (kind)(uintptr_t)calloc(1, 64))
 
@@ -266,11 +264,11 @@ static void perform(const Command *command) {
     uint32_t *words = (uint32_t *)command->to->memory;
     VkDeviceSize count = command->size / 4;
     if (command->from) {
-        if (strcmp(setting("STAND_IN_SABOTAGE"), "copy")) memcpy(words, command->from->memory, command->size);
+        if (!is("STAND_IN_SABOTAGE", "copy")) memcpy(words, command->from->memory, command->size);
         return;
     }
     for (VkDeviceSize word = 0; word < count; word++) words[word] = command->word;
-    if (!strcmp(setting("STAND_IN_SABOTAGE"), "fill")) words[count - 1] = 0xBAD;
+    if (is("STAND_IN_SABOTAGE", "fill")) words[count - 1] = 0xBAD;
 }
 
 VkResult vkQueueSubmit(VkQueue queue, uint32_t count, const VkSubmitInfo *info, VkFence fence) {

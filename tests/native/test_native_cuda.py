@@ -4,41 +4,28 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+import stand_ins
 from pytest_gpudiscover.native.drivers.cuda import list_devices
 from pytest_gpudiscover.native.drivers.cuda_deep import kernel
 from pytest_gpudiscover.native.drivers.cuda_slices import hidden_behind
 from pytest_gpudiscover.native.drivers.interface import DriverError
 from pytest_gpudiscover.native.drivers.nvml import Card, opened
+from stand_ins import GIB, H100, L4
 
 if TYPE_CHECKING:
-    from tests.native.conftest import Build, NativeRunner, Start
+    from tests.native.conftest import Build, Start
 
-GIB = 1024**3
-L4 = "GPU-0a000000-0102-0304-0506-0708090a0b0c"
-H100 = "GPU-c1000000-0102-0304-0506-0708090a0b0c"
 GIVEN_BACK = ("cuMemFree_v2", "cuModuleUnload", "cuCtxPopCurrent_v2", "cuDevicePrimaryCtxRelease_v2")
 
-
-def runner(start: Start, *directories: str, **variables: str) -> NativeRunner:
-    """Start a runner for CUDA whose libraries are looked for in these directories."""
-    return start(GPUDISCOVER_DRIVER="cuda", LD_LIBRARY_PATH=":".join(directories), **variables)
-
-
-def asked(start: Start, *directories: str, **variables: str) -> list[dict[str, Any]]:
-    """Start a runner on such a machine, and ask it."""
-    return runner(start, *directories, **variables).devices()
-
-
-def refused(start: Start, *directories: str, **variables: str) -> str:
-    """What a runner says that has no devices to list, but an error."""
-    status, _, body = runner(start, *directories, **variables).get()
-    assert status == 500
-    return body
+runner = partial(stand_ins.runner, "cuda")
+asked = partial(stand_ins.asked, "cuda")
+refused = partial(stand_ins.refused, "cuda")
 
 
 def test_a_card_is_reported_in_full(start: Start, cuda: str, nvml: str) -> None:
@@ -244,8 +231,11 @@ def test_what_a_driver_prints_never_reaches_the_answer(start: Start, cuda: str) 
 
 
 def test_a_driver_from_before_cuda_11_works_as_well(start: Start, build: Build) -> None:
-    old = build("stand_in_cuda.c", "libcuda.so.1", "-DOLD")
-    assert [device["id"] for device in asked(start, old, GGML_CUDA_INIT="1")] == [H100, L4]
+    cuda = build("stand_in_cuda.c", "libcuda.so.1", "-DOLD")
+    nvml = build("stand_in_nvml.c", "libnvidia-ml.so.1", "-DOLD")
+    devices = asked(start, cuda, nvml)
+    assert [(device["id"], device["free_memory"]) for device in devices] == [(H100, 20 * GIB), (L4, 2 * GIB)]
+    assert not any("unusable" in device for device in asked(start, cuda, nvml, GGML_CUDA_INIT="1"))
 
 
 def test_a_driver_that_lacks_a_function_is_named_as_too_old(start: Start, build: Build) -> None:

@@ -10,9 +10,10 @@ import pytest
 from pytest_gpudiscover.native.drivers.cuda_advice import in_words, nvml_in_words
 from pytest_gpudiscover.native.drivers.cuda_api import RESULT_NAMES, CudaError
 from pytest_gpudiscover.native.drivers.cuda_system import is_container, is_node, problem_with_nodes
+from pytest_gpudiscover.native.drivers.permission import remedy
 
 if TYPE_CHECKING:
-    from tests.native.conftest import Start
+    from tests.native.conftest import OpenedBy, Start
 
 LINUX = {"platform": "linux"}
 
@@ -139,9 +140,15 @@ def test_a_gpu_that_is_hidden_in_wsl_is_found_by_removing_the_driver_for_linux(t
     assert "Linux driver packages" not in words(tmp_path, 999, wsl=True)
 
 
-def test_nodes_that_may_not_be_opened_are_named_with_the_remedy(root: Path) -> None:
-    said = problem_with_nodes(str(root), lambda path, _mode: path.endswith("ctl"))
-    assert said.startswith(f"no permission to open {root}/dev/nvidia-uvm, {root}/dev/nvidia0: ")
+@pytest.mark.parametrize("group", [987_654, 0])
+def test_nodes_that_may_not_be_opened_are_named_with_the_remedy(
+    root: Path, opened_by: OpenedBy, group: int
+) -> None:
+    with opened_by(group):
+        said = problem_with_nodes(str(root), lambda path, _mode: path.endswith("ctl"))
+    roots = "ask for permission for everybody (mode 0666), which is the driver's own setting"
+    nodes = f"{root}/dev/nvidia-uvm, {root}/dev/nvidia0"
+    assert said == f"no permission to open {nodes}: {remedy(group) if group else roots}"
 
 
 def test_only_what_cuda_opens_is_a_node() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_gpudiscover import NativeInstallation, Phase, Reason
 from pytest_gpudiscover.surroundings import Surroundings
+from stand_ins import GIB, H100, L4, THROUGH_VULKAN, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
 
     from pytest_gpudiscover import Report
     from tests.native.conftest import Build, Discover
-
-GIB = 1024**3
-L4 = "GPU-0a000000-0102-0304-0506-0708090a0b0c"
-H100 = "GPU-c1000000-0102-0304-0506-0708090a0b0c"
-THROUGH_VULKAN = ("vulkan", "0001:c1:1f.7")
 
 
 @pytest.fixture
@@ -35,11 +31,6 @@ def machine(discovered: Discover, cuda: str, nvml: str, stand_in: str) -> Callab
         return discovered(variants=("cuda", "vulkan"), **variables)
 
     return run
-
-
-def kept(report: Report) -> list[tuple[str, str]]:
-    """The variant and the PCI id of each usable device."""
-    return [(device.variant, device.pci_id) for device in report.devices]
 
 
 def test_both_cards_are_found_through_cuda_and_once(machine: Callable[..., Report]) -> None:
@@ -129,8 +120,50 @@ def test_a_card_off_the_bus_is_rejected_with_its_reason_and_costs_nothing_else(
 
 
 def test_a_driver_that_hangs_is_given_up_at_the_deadline(discovered: Discover, cuda: str) -> None:
-    report = discovered(timeout=1, variant="cuda", LD_LIBRARY_PATH=cuda, STAND_IN_INIT="hang")
+    report = discovered(enumerate_timeout=1, variant="cuda", LD_LIBRARY_PATH=cuda, STAND_IN_INIT="hang")
     assert [(r.variant, r.reason) for r in report.rejected] == [("cuda", Reason.TIMEOUT)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "words"),
+    [("crash", Reason.CRASHED, "SIGSEGV"), ("exit", Reason.EXITED, "ended with code 3 before it answered")],
+)
+def test_an_nvml_that_takes_cuda_s_listing_with_it_is_named_and_the_card_comes_through_vulkan(
+    machine: Callable[..., Report], fault: str, reason: Reason, words: str
+) -> None:
+    report = machine(STAND_IN_NVML=fault)
+    (rejection,) = report.rejected
+    assert (rejection.variant, rejection.reason, rejection.device) == ("cuda", reason, None)
+    assert words in rejection.detail
+    (listing,) = [probe for probe in report.probes if probe.variant == "cuda"]
+    assert listing.stderr.splitlines()[-1] == "NVML is being initialised"
+    assert kept(report) == [THROUGH_VULKAN]
+
+
+@pytest.mark.parametrize(("state", "with_or_without"), [("", "with"), ("18", "without")])
+def test_a_crash_of_cuda_after_nvml_was_initialised_is_not_laid_at_nvml_s_door(
+    discovered: Discover, cuda: str, nvml: str, state: str, with_or_without: str
+) -> None:
+    crashing = {"STAND_IN_CONTEXT": "crash", "STAND_IN_NVML": state, "CUDA_VISIBLE_DEVICES": H100}
+    report = discovered(variant="cuda", LD_LIBRARY_PATH=f"{cuda}:{nvml}", **crashing)
+    assert report.probes[-1].outcome == Reason.CRASHED
+    assert report.probes[-1].stderr.splitlines()[-1] == f"CUDA goes on {with_or_without} NVML"
+
+
+def test_an_nvml_that_hangs_is_given_up_at_the_deadline(discovered: Discover, cuda: str, nvml: str) -> None:
+    variables = {"LD_LIBRARY_PATH": f"{cuda}:{nvml}", "STAND_IN_NVML": "hang"}
+    report = discovered(enumerate_timeout=1, variant="cuda", **variables)
+    assert [(r.variant, r.reason) for r in report.rejected] == [("cuda", Reason.TIMEOUT)]
+
+
+@pytest.mark.parametrize("wrong_version", [True, False])
+def test_an_nvml_of_the_wrong_version_or_none_costs_the_free_memory_alone(
+    discovered: Discover, cuda: str, nvml: str, *, wrong_version: bool
+) -> None:
+    path = f"{cuda}:{nvml}" if wrong_version else cuda
+    report = discovered(variant="cuda", LD_LIBRARY_PATH=path, STAND_IN_NVML="18")
+    assert [(d.id, d.free_memory) for d in report.devices] == [(L4, 8 * GIB), (H100, 24 * GIB)]
+    assert report.rejected == ()
 
 
 def test_a_driver_that_lacks_functions_costs_only_its_own_variant(

@@ -16,6 +16,7 @@ from pytest_gpudiscover import Discovery, NativeInstallation, Phase, Reason
 from pytest_gpudiscover.leasing.showing import lease_env
 from pytest_gpudiscover.masks import UserMasks
 from pytest_gpudiscover.surroundings import Surroundings
+from stand_ins import GIB, H100, L4
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
     from pytest_gpudiscover import Report
     from tests.native.conftest import Discover, Start
 
-GIB = 1024**3
 FIRST = "MIG-51ce0001-0102-0304-0506-0708090a0b0c"
 SECOND = "MIG-51ce0002-0102-0304-0506-0708090a0b0c"
-WHOLE = "GPU-0a000000-0102-0304-0506-0708090a0b0c"
-CUT = "GPU-c1000000-0102-0304-0506-0708090a0b0c"
+WHOLE, CUT = L4, H100
 
 Ask = Callable[..., list[dict[str, Any]]]
 

@@ -103,7 +103,7 @@ def test_a_driver_that_hangs_is_given_up_at_the_deadline(
     hanging = driver_file(
         "#include <unistd.h>\n__attribute__((constructor)) void hang(void) { for (;;) pause(); }"
     )
-    report = discovered(timeout=1, VK_DRIVER_FILES=hanging)
+    report = discovered(enumerate_timeout=1, VK_DRIVER_FILES=hanging)
     assert [(r.variant, r.reason) for r in report.rejected] == [("vulkan", Reason.TIMEOUT)]
 
 

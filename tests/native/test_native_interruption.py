@@ -16,6 +16,7 @@ import pytest
 
 from pytest_gpudiscover.native import server
 from pytest_gpudiscover.native.program import listen
+from pytest_gpudiscover.probing.ports import free_port
 from tests.native.conftest import NATIVE, PATIENCE
 
 if TYPE_CHECKING:
@@ -27,18 +28,19 @@ IMPORTED_LATE = "pytest_gpudiscover.native.server"
 
 
 class Interrupting:
-    """Raises KeyboardInterrupt at one line, counted from the start, of what the server executes."""
+    """Raises KeyboardInterrupt at one line, counted from 1, of what the server executes; 0 only counts."""
 
     def __init__(self, line: int) -> None:
-        self.left = line
+        self.line = line
+        self.executed = 0
 
     def trace(self, frame: FrameType, event: str, _argument: Any) -> Callable[..., Any] | None:
         """Count a line of the server's own, or of the selectors that it uses."""
         if frame.f_code.co_filename not in SOURCES:
             return None
         if event == "line":
-            self.left -= 1
-            if self.left == 0:
+            self.executed += 1
+            if self.executed == self.line:
                 raise KeyboardInterrupt
         return self.trace
 
@@ -51,10 +53,10 @@ def tracing() -> Iterator[Callable[[Any], None]]:
     sys.settrace(before)
 
 
-def serve_one_client(interrupting: Interrupting, tracing: Callable[[Any], None]) -> None:
-    """Serve a client that asks and hangs up, until it is gone or the interruption comes."""
-    steps = iter(range(6))  # It is accepted, read and answered, and dropped; the rest is room.
-
+def serve_one_client(line: int, tracing: Callable[[Any], None]) -> int:
+    """Serve a client that asks and hangs up, interrupted at a line, or at 0 not; how many lines that took."""
+    interrupting = Interrupting(line)
+    steps = iter(("accepted", "answered", "dropped"))
     with listen(0) as listener, socket.create_connection(listener.getsockname()) as client:
         client.sendall(b"GET /info HTTP/1.1\r\n\r\n")
         client.shutdown(socket.SHUT_WR)
@@ -63,30 +65,20 @@ def serve_one_client(interrupting: Interrupting, tracing: Callable[[Any], None])
             server.serve(listener, lambda: ANSWER, until=lambda: next(steps, None) is None)
         finally:
             tracing(None)
+    return interrupting.executed
 
 
 def test_an_interruption_at_any_line_of_the_server_stays_one(
     monkeypatch: pytest.MonkeyPatch, tracing: Callable[[Any], None]
 ) -> None:
-    monkeypatch.setattr(server, "HEARTBEAT", 0)
+    # Each step waits for what it is there for: every time the same lines are executed.
+    monkeypatch.setattr(server, "HEARTBEAT", server.PATIENCE)
     warnings.simplefilter("ignore", ResourceWarning)  # A socket may be lost on its way to its owner.
-    line = 0
-    while True:
-        line += 1
-        try:
-            serve_one_client(Interrupting(line), tracing)
-        except KeyboardInterrupt:
-            continue
-        break
-    assert line > 100
-
-
-@pytest.fixture
-def control_c() -> Iterator[None]:
-    """Let the children of this process have Ctrl-C, which a shell's background job ignores."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+    total = serve_one_client(0, tracing)
+    assert total > 100
+    for line in range(1, total + 1):
+        with pytest.raises(KeyboardInterrupt):
+            serve_one_client(line, tracing)
 
 
 INTERRUPT = "signal.raise_signal(signal.SIGINT)"
@@ -113,7 +105,7 @@ class Finder:
         if name != {IMPORTED_LATE!r}:
             return{how}
 sys.meta_path.insert(0, Finder)
-sys.argv = ["", "runner", "--ollama-engine", "--port", {free_port()!r}]
+sys.argv = ["", "runner", "--ollama-engine", "--port", {str(free_port())!r}]
 runpy.run_path({str(NATIVE)!r}, run_name="__main__")
 """
     done = subprocess.run(
@@ -126,13 +118,6 @@ runpy.run_path({str(NATIVE)!r}, run_name="__main__")
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.startswith(stderr) if stderr else not done.stderr
-
-
-def free_port() -> str:
-    """A port that nobody listens on."""
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        return str(holder.getsockname()[1])
 
 
 def test_an_interruption_that_is_ignored_by_the_parent_stays_ignored(start: Start) -> None:

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+import stand_ins
 from pytest_gpudiscover.native.drivers import level_zero_api as api
 from pytest_gpudiscover.native.drivers.level_zero import shown
 from pytest_gpudiscover.native.drivers.level_zero_advice import in_words, problem_with_nodes
+from pytest_gpudiscover.native.drivers.permission import remedy
+from stand_ins import A770, B580, GIB
 
 if TYPE_CHECKING:
-    from tests.native.conftest import Build, NativeRunner, Start
+    from tests.native.conftest import Build, OpenedBy, Start
 
-GIB = 1024**3
-A770 = "a7a7a7a7-a7a7-a7a7-a7a7-a7a7a7a7a7a7"
-B580 = "b5b5b5b5-b5b5-b5b5-b5b5-b5b5b5b5b5b5"
 DEEP = {"GGML_CUDA_INIT": "1"}
 TAKEN = ("zeContextCreate", "zeMemAllocDevice", "zeMemAllocHost", "zeCommandListCreateImmediate")
 
-
-def runner(start: Start, directory: str, **variables: str) -> NativeRunner:
-    """Start a runner for Level Zero whose loader is looked for in this directory."""
-    return start(GPUDISCOVER_DRIVER="level_zero", LD_LIBRARY_PATH=directory, **variables)
-
-
-def asked(start: Start, directory: str, **variables: str) -> list[dict[str, Any]]:
-    """Start a runner on such a machine, and ask it."""
-    return runner(start, directory, **variables).devices()
-
-
-def refused(start: Start, directory: str, **variables: str) -> str:
-    """What a runner says that has no devices to list, but an error."""
-    status, _, body = runner(start, directory, **variables).get()
-    assert status == 500
-    return body
+asked = partial(stand_ins.asked, "level_zero")
+refused = partial(stand_ins.refused, "level_zero")
 
 
 def test_a_card_is_reported_in_full(start: Start, level_zero: str) -> None:
@@ -230,12 +217,17 @@ def test_a_machine_without_a_driver_is_told_what_to_install(tmp_path: Path) -> N
     )
 
 
-def test_nodes_that_may_not_be_opened_are_named_with_the_group_to_join(tmp_path: Path) -> None:
+@pytest.mark.parametrize("group", [987_654, 0])
+def test_nodes_that_may_not_be_opened_are_named_with_the_group_to_join(
+    tmp_path: Path, opened_by: OpenedBy, group: int
+) -> None:
     for name in ("renderD128", "renderD129", "card0"):
         (tmp_path / name).touch()
     assert problem_with_nodes(str(tmp_path)) == ""
-    words = problem_with_nodes(str(tmp_path), lambda path, _mode: path.endswith("128"))
-    assert words.startswith(f"no permission to open {tmp_path}/renderD129: ")
+    with opened_by(group):
+        said = problem_with_nodes(str(tmp_path), lambda path, _mode: path.endswith("128"))
+    roots = "only root may; install udev's rules, which give them to the group 'render'"
+    assert said == f"no permission to open {tmp_path}/renderD129: {remedy(group) if group else roots}"
 
 
 def test_a_result_without_a_name_is_to_be_looked_up() -> None:

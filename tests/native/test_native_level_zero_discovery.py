@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gpudiscover import Phase, Reason
+from stand_ins import A770, B580, GIB
 
 if TYPE_CHECKING:
     from tests.native.conftest import Build, Discover
-
-GIB = 1024**3
-A770 = "a7a7a7a7-a7a7-a7a7-a7a7-a7a7a7a7a7a7"
-B580 = "b5b5b5b5-b5b5-b5b5-b5b5-b5b5b5b5b5b5"
 
 
 @pytest.fixture
@@ -71,7 +68,7 @@ def test_a_driver_that_fails_is_named_with_the_reason(
 
 
 def test_a_driver_that_hangs_is_given_up_at_the_deadline(machine: Discover) -> None:
-    report = machine(timeout=1, STAND_IN_INIT="hang")
+    report = machine(enumerate_timeout=1, STAND_IN_INIT="hang")
     assert [(r.variant, r.reason) for r in report.rejected] == [("level_zero", Reason.TIMEOUT)]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import stand_ins
 from amd_machines import (
     GIB,
     STAND_IN_780M,
@@ -20,7 +21,7 @@ from pytest_gpudiscover.native.drivers.rocm_without_kernel import packed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.native.conftest import Build, NativeRunner, Start
+    from tests.native.conftest import Build, Start
 
 WORD = "0x5eed600d"
 
@@ -39,22 +40,14 @@ def wsl(tmp_path: Path) -> Machine:
     return machine
 
 
-def runner(start: Start, machine: Machine, *directories: str, **variables: str) -> NativeRunner:
-    """Start a runner for ROCm on a machine whose libraries are looked for in these directories."""
-    path = ":".join(directories)
-    return start(GPUDISCOVER_DRIVER="rocm", LD_LIBRARY_PATH=path, **machine.environment, **variables)
-
-
 def asked(start: Start, machine: Machine, *directories: str, **variables: str) -> list[dict[str, Any]]:
-    """Start a runner there, and ask it."""
-    return runner(start, machine, *directories, **variables).devices()
+    """Start a runner on a machine whose libraries are looked for in these directories, and ask it."""
+    return stand_ins.asked("rocm", start, *directories, **machine.environment, **variables)
 
 
 def refused(start: Start, machine: Machine, *directories: str, **variables: str) -> str:
-    """What a runner says that has no devices to list, but an error."""
-    status, _, body = runner(start, machine, *directories, **variables).get()
-    assert status == 500
-    return body
+    """What a runner says there that has no devices to list, but an error."""
+    return stand_ins.refused("rocm", start, *directories, **machine.environment, **variables)
 
 
 def verdicts(devices: list[dict[str, Any]]) -> dict[str, str]:

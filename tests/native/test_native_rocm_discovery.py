@@ -12,6 +12,7 @@ import pytest
 from amd_machines import GIB, STAND_IN_MI210_ID, Machine, stand_in_machine
 from pytest_gpudiscover import NativeInstallation, Phase, Reason
 from pytest_gpudiscover.surroundings import Surroundings
+from stand_ins import THROUGH_VULKAN, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from pytest_gpudiscover import Report
     from tests.native.conftest import Build, Discover
-
-THROUGH_VULKAN = ("vulkan", "0001:c1:1f.7")
 
 
 @pytest.fixture
@@ -38,11 +37,6 @@ def machine(discovered: Discover, amd: Machine, hip: str, stand_in: str) -> Call
         return discovered(variants=("rocm", "vulkan"), **path | amd.environment | variables)
 
     return run
-
-
-def kept(report: Report) -> list[tuple[str, str]]:
-    """The variant and the PCI id of each usable device."""
-    return [(device.variant, device.pci_id) for device in report.devices]
 
 
 def of_rocm(report: Report) -> list[tuple[Phase, Reason, str]]:
@@ -102,7 +96,7 @@ def test_a_card_that_fails_only_when_it_is_used_costs_nothing_but_itself_and_com
 
 def test_a_hip_that_hangs_is_given_up_at_the_deadline(discovered: Discover, amd: Machine, hip: str) -> None:
     variables = {"LD_LIBRARY_PATH": hip, "STAND_IN_INIT": "hang", **amd.environment}
-    report = discovered(timeout=1, variant="rocm", **variables)
+    report = discovered(verify_timeout=1, variant="rocm", **variables)
     assert of_rocm(report) == [
         (Phase.VERIFY, Reason.TIMEOUT, "0"),
         (Phase.VERIFY, Reason.TIMEOUT, STAND_IN_MI210_ID),

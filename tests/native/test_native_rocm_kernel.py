@@ -12,6 +12,7 @@ import pytest
 
 from amd_machines import GIB, RADEON_780M, RX_6500_XT, RX_7900_XTX, Card, Machine, mi300x
 from pytest_gpudiscover.native.drivers.interface import DriverError
+from pytest_gpudiscover.native.drivers.permission import remedy
 from pytest_gpudiscover.native.drivers.rocm import list_devices
 from pytest_gpudiscover.native.drivers.rocm_access import obstacle
 from pytest_gpudiscover.native.drivers.rocm_nodes import is_integrated
@@ -19,6 +20,7 @@ from pytest_gpudiscover.wire import parse_devices
 
 if TYPE_CHECKING:
     from pytest_gpudiscover.native.drivers.interface import Entry
+    from tests.native.conftest import OpenedBy
 
 
 @pytest.fixture
@@ -344,8 +346,9 @@ def test_a_gpu_whose_device_nodes_are_missing_is_listed_and_not_for_use(
     ("forbidden", "named"),
     [("kfd", "/dev/kfd"), ("renderD128", "/dev/dri/renderD128"), ("", "/dev/kfd, /dev/dri/renderD128")],
 )
+@pytest.mark.parametrize("group", [987_654, 0])
 def test_device_nodes_that_may_not_be_opened_are_named_with_the_group_to_join(
-    machine: Machine, forbidden: str, named: str
+    machine: Machine, opened_by: OpenedBy, group: int, forbidden: str, named: str
 ) -> None:
     machine.add(RX_7900_XTX, node=1)
     asked = []
@@ -354,6 +357,8 @@ def test_device_nodes_that_may_not_be_opened_are_named_with_the_group_to_join(
         asked.append(mode)
         return not path.endswith(forbidden)
 
-    said = obstacle(str(machine.root), 128, may)
-    assert said.startswith(f"no permission to open {named}: ")
+    with opened_by(group):
+        said = obstacle(str(machine.root), 128, may)
+    roots = "only root may; install AMD's udev rules, which give them to the group 'render'"
+    assert said == f"no permission to open {named}: {remedy(group) if group else roots}"
     assert set(asked) == {os.R_OK | os.W_OK}

@@ -52,7 +52,7 @@ def test_only_what_no_law_can_notice_is_left_to_the_tests_of_the_rules_and_says_
 
 
 def test_there_are_sabotages_of_everything_that_laws_speak_of() -> None:
-    assert [*GROUPS] == ["selection", "masks", "refresh", "environment", "wire", "order"]
+    assert [*GROUPS] == ["selection", "masks", "refresh", "environment", "wire", "order", "printed"]
     assert all(GROUPS.values())
     assert len(SABOTAGES) >= 25
 

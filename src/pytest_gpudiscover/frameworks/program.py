@@ -22,9 +22,9 @@ and of HIP (`hipErrorNoDevice`)."""
 def main(framework: str, path: str) -> None:
     """Ask a framework, and write down what it says."""
     answer = _ASKED[framework]() if find_spec(framework) else {"installed": False}
-    with open(f"{path}.part", "w", encoding="utf-8") as file:  # noqa: PTH123 - as light as can be
+    with open(f"{path}.part", "w", encoding="utf-8") as file:  # noqa: PTH123 - imports no pathlib
         json.dump(answer, file)
-    os.replace(f"{path}.part", path)  # noqa: PTH105
+    os.replace(f"{path}.part", path)  # noqa: PTH105 - the same
 
 
 def _torch() -> dict[str, Any]:

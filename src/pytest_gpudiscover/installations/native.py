@@ -81,7 +81,11 @@ class NativeInstallation:
             ),
         ).narrowed(self.variant, self.without_variants)
 
-    def prober(self, located: Located, surroundings: Surroundings) -> AbstractAsyncContextManager[Prober]:  # noqa: ARG002
+    def prober(
+        self,
+        located: Located,
+        surroundings: Surroundings,  # noqa: ARG002 - `located` has all that a probe needs
+    ) -> AbstractAsyncContextManager[Prober]:
         """Start real processes, and ask them over HTTP."""
         return http_prober(located)
 

@@ -38,12 +38,12 @@ class GpuDiscover:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def arguments(self, variant: Variant, port: int) -> tuple[str, ...]:  # noqa: ARG002 - it listens on none
+    def arguments(self, variant: Variant, port: int) -> tuple[str, ...]:  # noqa: ARG002 - it prints
         """The command, and the directories to load libraries from."""
         directories = dict.fromkeys([*([self._root] if self._root else []), *variant.directories])
         return (COMMAND, *(word for directory in directories for word in ("--lib-dir", directory)))
 
-    async def ask(self, process: RunnerProcess, port: int) -> Reply:  # noqa: ARG002 - it listens on none
+    async def ask(self, process: RunnerProcess, port: int) -> Reply:  # noqa: ARG002 - it prints, on no port
         """Wait for its end, and read what it has printed."""
         end = await _end(process)
         return _understood(process.stdout, end, asyncio.get_running_loop().time())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:  # noqa: ARG001
+def list_devices(*, environment: Mapping[str, str], deep: bool) -> list[Entry]:  # noqa: ARG001 - no mask
     """List every GPU, in Metal's order.
 
     Args:

@@ -11,6 +11,7 @@ a Python package would have to be, and a dozen functions need none.
 from __future__ import annotations
 
 import ctypes
+import sys
 from contextlib import contextmanager
 from ctypes import byref, c_char, c_int, c_uint, c_uint64, c_void_p, create_string_buffer
 
@@ -204,7 +205,10 @@ def opened(platform: str) -> Iterator[Nvml]:
     Args:
         platform: as `sys.platform` spells it.
     """
+    # What a runner wrote last is shown where it died: NVML may crash or hang as CUDA may.
+    sys.stderr.write("NVML is being initialised\n")
     nvml = Nvml(_load(platform))
+    sys.stderr.write(f"CUDA goes on {'without' if nvml.state else 'with'} NVML\n")
     try:
         yield nvml
     finally:
