@@ -99,7 +99,7 @@ sys.modules.update(dict.fromkeys(absent))  # None: Python looks no further
 
 
 class Site:
-    """A directory for PYTHONPATH: a Python behind it has the frameworks that are installed here, and no others.
+    """A directory for PYTHONPATH: what is installed here is found, and no other framework.
 
     Attributes:
         path: the directory, which is made.
