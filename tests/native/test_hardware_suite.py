@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from amd_machines import RX_7900_XTX, Machine, stand_in_machine
+from amd_machines import RX_7900_XTX, STAND_IN_MI210, Machine, stand_in_machine
 from framework_stand_ins import Site
 from pytest_gpudiscover.devices import DeviceInfo
 
@@ -265,7 +265,11 @@ def test_locks_that_exclude_nobody_fail_the_test_of_leases(
 
 def test_on_a_cpu_that_poses_as_a_gpu_the_suite_adapts(suite: Suite, lavapipe: Path) -> None:
     run = suite(
-        "-k", "not hold and not framework", VK_DRIVER_FILES=str(lavapipe), GGML_VK_VISIBLE_DEVICES="0"
+        "--gpudiscover-require=vulkan",
+        "-k",
+        "not hold and not framework",
+        VK_DRIVER_FILES=str(lavapipe),
+        GGML_VK_VISIBLE_DEVICES="0",
     )
     assert run.code == 0, run.text
     assert run.outcomes["passed"] == {
@@ -302,3 +306,61 @@ def test_what_is_required_fails_where_it_cannot_be_compared(suite: Suite, cards:
     run = suite("--gpudiscover-require=cuda", "-k", "nvidia_smi", **cards | {"PATH": "/nowhere"})
     assert (run.code, run.outcomes) == (1, {"failure": {"every_card_of_nvidia_smi_is_found_once"}})
     assert "there is no nvidia-smi to compare with, and --gpudiscover-require names CUDA" in run.text
+
+
+def take(machine: dict[str, str], card: str, size: int) -> None:
+    """Be somebody who takes so many bytes of a stand-in card; see stand_in_memory.h."""
+    block = Path(machine["STAND_IN_MEMORY"]) / f"{card}-{os.getpid()}-somebody"
+    with block.open("wb") as file:
+        file.truncate(size)
+
+
+def test_a_required_card_that_somebody_fills_fails_and_memory_that_a_test_must_not_fill_is_skipped(
+    suite: Suite, cards: dict[str, str]
+) -> None:
+    take(cards, H100, 6 * GIB)
+    run = suite(
+        "--gpudiscover-require=CUDA", "-k", "given_back or busy or room", **cards, STAND_IN_KIND="unified"
+    )
+    filling = {
+        "a_busy_device_is_listed_with_what_it_has_left",
+        "a_device_without_room_for_a_context_fails_its_verification",
+    }
+    following = {"free_memory_follows_what_is_taken_and_given_back"}
+    assert (run.code, run.outcomes) == (
+        1,
+        {"passed": following, "failure": filling, "skipped": following | filling},
+    )
+    assert "only 17408.0 MiB of it are free, so somebody uses it: end that, and --gpudisc" in run.text
+    assert "it shares the system's memory: its free memory is the system's" in run.text
+
+
+def test_where_nothing_is_required_a_card_that_somebody_fills_is_left_alone(
+    suite: Suite, amd_cards: dict[str, str]
+) -> None:
+    take(amd_cards, STAND_IN_MI210.pci_id, 16 * GIB)
+    run = suite("-k", "room or busy", **amd_cards)
+    assert run.code == 0, run.text
+    assert run.outcomes.keys() == {"skipped"}
+    assert "only 48128.0 MiB of it are free, so somebody uses it: end that" in run.text
+
+
+def test_under_strict_what_needs_a_gpu_fails_on_a_machine_with_nothing(
+    suite: Suite, nothing: dict[str, str]
+) -> None:
+    run = suite("--gpudiscover-strict", **nothing)
+    assert run.code == 1
+    assert run.outcomes["skipped"] == {
+        "a_card_that_cuda_and_vulkan_show_is_one_device",
+        "a_framework_sees_what_is_shown_to_it",
+        "every_card_of_nvidia_smi_is_found_once",
+        "every_card_that_amdgpu_drives_is_found_once",
+    }
+    assert run.outcomes["failure"] == {"two_processes_never_hold_the_same_card"}
+    assert run.outcomes["error"] == {
+        "a_busy_device_is_listed_with_what_it_has_left",
+        "a_device_without_room_for_a_context_fails_its_verification",
+        "every_device_was_verified_alone",
+        "free_memory_follows_what_is_taken_and_given_back",
+        "the_mask_of_a_device_shows_that_device_alone",
+    }
