@@ -9,7 +9,7 @@
  *   STAND_IN_ORDER    "kernel": HIP counts as the kernel does; else the other way round
  *   STAND_IN_CALLS    a file, see stand_in.h
  *   STAND_IN_MEMORY   a directory, see stand_in_memory.h: memory is counted, also in the kernel's files below
- *                     GPUDISCOVER_ROOT; a process's first block costs 32 MiB more, and what is not there is refused
+ *                     GPUDISCOVER_ROOT; a process's first block costs 300 MiB more, and what is not there is refused
  *   ROCR_VISIBLE_DEVICES  one number or one UUID, as the engine sets it
  *
  * The cards, in the kernel's order: at 0000:0a:00.0, and at 0001:c1:1f.7. HIP writes 0 for every PCI function.
@@ -25,7 +25,7 @@
 #include "stand_in_memory.h"
 
 #define GIB (1024ull * 1024 * 1024)
-#define CONTEXT (32ull * 1024 * 1024)
+#define CONTEXT (300ull * 1024 * 1024)
 #define LARGE (1024 * 1024)
 enum { CARDS = 2, BLOCKS = 256, SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101 };
 
