@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -25,8 +26,11 @@ echo "{H100}, 00000001:C1:1F.7, 24576, Stand-in H100"
 """
 """Lists both cards of the stand-in drivers, and one they lack, as `--format=csv,noheader,nounits` does."""
 
-NO_LOCKS = "int flock(int file, int how) { return 0; }"
-"""A file system that says yes to everybody who wants to lock a file."""
+BOOKS_OF_THEIR_OWN = """
+if "--leases" in sys.argv:
+    sys.argv[sys.argv.index("--leases") + 1] += str(os.getpid())
+"""
+"""Gives each process a directory of leases for itself, as containers with a /tmp each have."""
 
 GIB = 1 << 30
 CARDS = [
@@ -121,16 +125,6 @@ def amd_cards(hip: str, nothing: dict[str, str], tmp_path: Path) -> dict[str, st
     (tmp_path / "memory").mkdir()
     kernel = stand_in_machine(tmp_path / "machine").environment
     return nothing | kernel | {"LD_LIBRARY_PATH": hip, "STAND_IN_MEMORY": str(tmp_path / "memory")}
-
-
-@pytest.fixture
-def without_locks(gcc: str, tmp_path: Path) -> dict[str, str]:
-    """Variables under which every lock is had by everybody."""
-    library = tmp_path / "no_locks.so"
-    subprocess.run(
-        [gcc, "-shared", "-x", "c", "-o", str(library), "-"], input=NO_LOCKS, text=True, check=True
-    )
-    return {"LD_PRELOAD": str(library)}
 
 
 @pytest.fixture
@@ -256,11 +250,15 @@ def test_a_mask_that_is_ignored_fails_both_tests_of_devices_alone(
     assert f"CUDA_VISIBLE_DEVICES={L4} shows ['Stand-in L4', 'Stand-in H100']" in run.text
 
 
-def test_locks_that_exclude_nobody_fail_the_test_of_leases(
-    suite: Suite, cards: dict[str, str], without_locks: dict[str, str]
+def test_processes_that_keep_books_of_their_own_fail_the_test_of_leases(
+    suite: Suite, cards: dict[str, str], frameworks: Site
 ) -> None:
-    run = suite("-k", "hold", **cards, **without_locks)
+    with (frameworks.path / "sitecustomize.py").open("a", encoding="utf-8") as file:
+        file.write(BOOKS_OF_THEIR_OWN)
+    run = suite("-k", "hold", **cards)
     assert (run.code, run.outcomes) == (1, {"failure": {"two_processes_never_hold_the_same_card"}})
+    masks = json.dumps({"CUDA_VISIBLE_DEVICES": L4, "GGML_VK_VISIBLE_DEVICES": ""})
+    assert f"two processes were given the same: {masks}" in run.text
 
 
 def test_on_a_cpu_that_poses_as_a_gpu_the_suite_adapts(suite: Suite, lavapipe: Path) -> None:
