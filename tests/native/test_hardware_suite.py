@@ -40,6 +40,13 @@ CARDS = [
     ),
 ]
 OUTCOMES = ("skipped", "failure", "error")
+FILL = {
+    "a_busy_device_is_listed_with_what_it_has_left",
+    "a_device_without_room_for_a_context_fails_its_verification",
+}
+FOLLOW = {"free_memory_follows_what_is_taken_and_given_back"}
+ALONE = {"every_device_was_verified_alone", "the_mask_of_a_device_shows_that_device_alone"}
+"""By what they do with a device, the tests that take each in turn."""
 
 Suite = Callable[..., "Run"]
 
@@ -81,14 +88,7 @@ def suite(clean_environment: dict[str, str], frameworks: Site, tmp_path: Path) -
     def run(*options: str, **variables: str) -> Run:
         # This checkout's own conftest.py is not for its users.
         report = tmp_path / "junit.xml"
-        plain = [
-            f"--junitxml={report}",
-            "-W",
-            "error",
-            "-p",
-            "no:cacheprovider",
-            f"--confcutdir={ROOT / 'src'}",
-        ]
+        plain = [f"--junitxml={report}", "-Werror", "-pno:cacheprovider", f"--confcutdir={ROOT / 'src'}"]
         plugin = ["-p", "pytest_gpudiscover.plugin", "--gpudiscover-hardware"]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *plain, *plugin, *options],
@@ -170,20 +170,13 @@ def test_on_two_cards_every_test_passes_and_says_what_it_measured(
 def test_on_amd_s_cards_every_test_passes_that_is_about_them(suite: Suite, amd_cards: dict[str, str]) -> None:
     run = suite("--gpudiscover-require=2xROCm", **amd_cards)
     assert run.code == 0, run.text
-    of_own_memory = {
-        "a_busy_device_is_listed_with_what_it_has_left",
-        "a_device_without_room_for_a_context_fails_its_verification",
-        "free_memory_follows_what_is_taken_and_given_back",
-    }
     assert run.outcomes == {
-        "passed": of_own_memory
-        | {
-            "every_card_that_amdgpu_drives_is_found_once",
-            "every_device_was_verified_alone",
-            "the_mask_of_a_device_shows_that_device_alone",
-            "two_processes_never_hold_the_same_card",
-        },
-        "skipped": of_own_memory
+        "passed": FILL
+        | FOLLOW
+        | ALONE
+        | {"every_card_that_amdgpu_drives_is_found_once", "two_processes_never_hold_the_same_card"},
+        "skipped": FILL
+        | FOLLOW
         | {
             "a_card_that_cuda_and_vulkan_show_is_one_device",
             "a_framework_sees_what_is_shown_to_it",
@@ -218,14 +211,13 @@ def test_drivers_and_frameworks_that_lie_fail_the_test_that_asks(
     assert (run.code, run.outcomes) == (
         1,
         {
-            "failure": {
-                "a_busy_device_is_listed_with_what_it_has_left",
+            "failure": FILL
+            | FOLLOW
+            | {
                 "a_card_that_cuda_and_vulkan_show_is_one_device",
-                "a_device_without_room_for_a_context_fails_its_verification",
                 "a_framework_sees_what_is_shown_to_it",
                 "every_card_of_nvidia_smi_is_found_once",
                 "every_card_that_amdgpu_drives_is_found_once",
-                "free_memory_follows_what_is_taken_and_given_back",
             }
         },
     )
@@ -245,8 +237,7 @@ def test_a_mask_that_is_ignored_fails_both_tests_of_devices_alone(
     suite: Suite, cards: dict[str, str]
 ) -> None:
     run = suite("-k", "0a000000 and alone", **cards, STAND_IN_MASK="ignored")
-    alone = {"every_device_was_verified_alone", "the_mask_of_a_device_shows_that_device_alone"}
-    assert (run.code, run.outcomes) == (1, {"failure": alone})
+    assert (run.code, run.outcomes) == (1, {"failure": ALONE})
     assert f"CUDA_VISIBLE_DEVICES={L4} shows ['Stand-in L4', 'Stand-in H100']" in run.text
 
 
@@ -320,15 +311,7 @@ def test_a_required_card_that_somebody_fills_fails_and_memory_that_a_test_must_n
     run = suite(
         "--gpudiscover-require=CUDA", "-k", "given_back or busy or room", **cards, STAND_IN_KIND="unified"
     )
-    filling = {
-        "a_busy_device_is_listed_with_what_it_has_left",
-        "a_device_without_room_for_a_context_fails_its_verification",
-    }
-    following = {"free_memory_follows_what_is_taken_and_given_back"}
-    assert (run.code, run.outcomes) == (
-        1,
-        {"passed": following, "failure": filling, "skipped": following | filling},
-    )
+    assert (run.code, run.outcomes) == (1, {"passed": FOLLOW, "failure": FILL, "skipped": FOLLOW | FILL})
     assert "only 17408.0 MiB of it are free, so somebody uses it: end that, and --gpudisc" in run.text
     assert "it shares the system's memory: its free memory is the system's" in run.text
 
@@ -355,10 +338,4 @@ def test_under_strict_what_needs_a_gpu_fails_on_a_machine_with_nothing(
         "every_card_that_amdgpu_drives_is_found_once",
     }
     assert run.outcomes["failure"] == {"two_processes_never_hold_the_same_card"}
-    assert run.outcomes["error"] == {
-        "a_busy_device_is_listed_with_what_it_has_left",
-        "a_device_without_room_for_a_context_fails_its_verification",
-        "every_device_was_verified_alone",
-        "free_memory_follows_what_is_taken_and_given_back",
-        "the_mask_of_a_device_shows_that_device_alone",
-    }
+    assert run.outcomes["error"] == FILL | FOLLOW | ALONE
