@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
+from lifelines import Lifeline
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.frameworks.comparing import Outcome, Verdict
 from pytest_gpudiscover.reports import Report
@@ -128,20 +128,23 @@ def test_a_framework_that_breaks_behind_one_mask_alone_has_failed(install: Insta
 
 
 def test_a_framework_that_hangs_is_ended_with_what_it_started(
-    install: Install, check: Check, site: Path
+    install: Install, check: Check, lifeline: Lifeline
 ) -> None:
     child = f"[{sys.executable!r}, '-c', 'import time; time.sleep(600)']"
     install(
         "torch",
         before=f"""
-        import pathlib, signal, subprocess
-        pathlib.Path({str(site / "child")!r}).write_text(str(subprocess.Popen({child}).pid))
+        import os, signal, subprocess
+        line = os.open({str(lifeline.path)!r}, os.O_WRONLY)
+        subprocess.Popen({child}, pass_fds=[line])
+        os.write(line, b"both live")
         signal.pause()
         """,
     )
-    found = check("torch", timeout=2.0)
-    assert found.problems == ("it was not done after 2 s",)
-    assert not psutil.pid_exists(int((site / "child").read_text()))
+    found = check("torch", timeout=5.0)
+    assert found.problems == ("it was not done after 5 s",)
+    assert lifeline.word() == "both live"
+    assert not lifeline.held
 
 
 def test_what_a_framework_prints_is_no_answer(install: Install, check: Check) -> None:

@@ -3,8 +3,8 @@
  *   STAND_IN_NVML  nvmlReturn_t that nvmlInit_v2 answers; "memory": only nvmlDeviceGetMemoryInfo refuses, as it
  *                  does for cards that share the system's memory; "few": knows none of the cards; "lost": the
  *                  first card (24 GiB) has fallen off the bus; "gone": so far that it has not even a handle;
- *                  "off": nor by its UUID; "crash", "hang": so does nvmlInit_v2; "exit": a constructor ends the
- *                  process
+ *                  "off": nor by its UUID; "still": its figures of memory never move; "crash", "hang": so does
+ *                  nvmlInit_v2; "exit": a constructor ends the process
  *   STAND_IN_KIND  of the first card: "cut" or "uncut", see stand_in_cuda.c
  *   STAND_IN_FAIL, STAND_IN_CALLS  see stand_in.h
  *   STAND_IN_MEMORY  a directory, see stand_in_memory.h: as much is free as is not taken
@@ -101,7 +101,8 @@ int nvmlDeviceGetMemoryInfo(const Card *card, Memory *memory) {
     if (is("STAND_IN_NVML", "memory")) return NOT_SUPPORTED;
     if (card == cards && is("STAND_IN_NVML", "lost")) return LOST;
     *memory = card->memory;
-    if (memory_directory()) memory->free = memory_free(card->uuid, memory->total);
+    if (is("STAND_IN_NVML", "still")) memory->free = memory->total - KEPT;
+    else if (memory_directory()) memory->free = memory_free(card->uuid, memory->total);
     return SUCCESS;
 }
 

@@ -5,6 +5,7 @@
  *   STAND_IN_SABOTAGE "fill": the last word is filled with something else; "copy": nothing is copied
  *   STAND_IN_VENDOR   vendor, driver id and driver version as three numbers, for every device
  *   STAND_IN_BARE     set: no extensions, no UUID
+ *   STAND_IN_NAME     what every device is called behind "Stand-in"; else its type
  *   STAND_IN_PORTABLE set: the driver is a portability driver, which is hidden from who does not ask for such
  *   STAND_IN_CALLS    a file, see stand_in.h
  *
@@ -90,7 +91,8 @@ void vkGetPhysicalDeviceProperties2(VkPhysicalDevice device, VkPhysicalDevicePro
                                   : !strcmp(type, "discrete") ? VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU
                                   : !strcmp(type, "virtual")  ? VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU
                                                               : VK_PHYSICAL_DEVICE_TYPE_CPU;
-    snprintf(head->properties.deviceName, sizeof head->properties.deviceName, "Stand-in %s", type);
+    snprintf(head->properties.deviceName, sizeof head->properties.deviceName, "Stand-in %s",
+             *setting("STAND_IN_NAME") ? setting("STAND_IN_NAME") : type);
     for (VkBaseOutStructure *link = head->pNext; link; link = link->pNext) {
         if (link->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES && !*setting("STAND_IN_BARE")) {
             VkPhysicalDeviceIDProperties *id = (void *)link;

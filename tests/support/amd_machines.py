@@ -134,9 +134,18 @@ class Machine:
         """Add a GPU that is on the bus, with another driver or none, and not in the topology."""
         self._add_pci_device(card)
         if driver:
-            self.write(f"sys/bus/pci/drivers/{driver}/module", "")
-            link = self.root / f"sys/bus/pci/devices/{card.pci_id}/driver"
-            link.symlink_to(self.root / f"sys/bus/pci/drivers/{driver}")
+            self._bind(card, driver)
+
+    def serve(self, card: Card) -> None:
+        """Have amdgpu drive a GPU that is on the bus, and its node here, whatever the topology has."""
+        self._bind(card, "amdgpu")
+        self.write(f"sys/devices/pci0000:00/{card.pci_id}/drm/renderD{card.minor}/dev", f"226:{card.minor}")
+        self.write(f"dev/dri/renderD{card.minor}", "")
+
+    def _bind(self, card: Card, driver: str) -> None:
+        self.write(f"sys/bus/pci/drivers/{driver}/module", "")
+        link = self.root / f"sys/bus/pci/devices/{card.pci_id}/driver"
+        link.symlink_to(self.root / f"sys/bus/pci/drivers/{driver}")
 
     def _add_pci_device(self, card: Card) -> None:
         device = f"sys/devices/pci0000:00/{card.pci_id}"
@@ -164,7 +173,12 @@ class Machine:
 
 STAND_IN_780M = replace(RADEON_780M, pci_id="0000:0a:00.0", minor=128)
 STAND_IN_MI210 = replace(
-    RX_7900_XTX, pci_id="0001:c1:1f.7", unique_id=0xC1000000DEADBEEF, target=90010, minor=129
+    RX_7900_XTX,
+    pci_id="0001:c1:1f.7",
+    unique_id=0xC1000000DEADBEEF,
+    target=90010,
+    vram=64 * GIB,
+    minor=129,
 )
 STAND_IN_MI210_ID = "GPU-c1000000deadbeef"
 
@@ -175,4 +189,6 @@ def stand_in_machine(root: Path) -> Machine:
     machine.add_processor(0)
     machine.add(STAND_IN_780M, node=1)
     machine.add(STAND_IN_MI210, node=3)
+    machine.serve(STAND_IN_780M)
+    machine.serve(STAND_IN_MI210)
     return machine

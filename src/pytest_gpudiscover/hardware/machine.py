@@ -21,6 +21,7 @@ from pytest_gpudiscover.hardware.holder import KINDS
 from pytest_gpudiscover.hardware.talking import PATIENCE, Program
 from pytest_gpudiscover.leasing.reach import everything_listed
 from pytest_gpudiscover.leasing.showing import lease_env
+from pytest_gpudiscover.masks import show_only
 from pytest_gpudiscover.plugin.discovering import session_discovery, session_report
 from pytest_gpudiscover.plugin.leasing import obtained
 from pytest_gpudiscover.plugin.refusing import Unmet
@@ -84,6 +85,15 @@ class Machine:
     def discovered_again(self) -> Report:
         """What a new discovery finds, with new processes."""
         return discover(self.session.installation, surroundings=self.session.surroundings)
+
+    def shown_alone(self, device: DeviceInfo) -> list[DeviceInfo]:
+        """What a device's variant lists behind the mask of its verification, usable or not."""
+        around = self.session.surroundings
+        mask = show_only([device], self.session.masks)
+        environment = changed(around.environment, mask, system=around.system)
+        report = discover(self.session.installation, surroundings=replace(around, environment=environment))
+        refused = [rejection.device for rejection in report.rejected if rejection.device]
+        return [one for one in (*report.devices, *refused) if one.variant == device.variant]
 
     def listed(self, environment: Mapping[str, str]) -> list[dict[str, Any]]:
         """The usable devices of a discovery in a new process, as `gpudiscover list --json` has them."""

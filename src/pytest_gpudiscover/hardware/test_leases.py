@@ -59,7 +59,9 @@ def test_two_processes_never_hold_the_same_card(
     if not cards:
         refuse(request.config, why_none(machine.report))
     holders = [start(gpus) for gpus in (len(cards) - 1, 1) if gpus]
-    shown = [json.loads(holder.hear()) for holder in holders]
+    said = [holder.hear() for holder in holders]
+    assert len({*said}) == len(said), f"two processes were given the same: {said[0]}"
+    shown = [json.loads(masks) for masks in said]
     entries = book.entries()
     held = [card for entry in entries for card in entry.cards]
     assert sorted(held) == sorted(cards)

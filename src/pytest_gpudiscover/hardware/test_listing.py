@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from pytest_gpudiscover.devices import DeviceInfo
 from pytest_gpudiscover.hardware.machine import Machine, same_card
 from pytest_gpudiscover.hardware.truth import Card, UnknownError, amd_cards, nvidia_cards
+from pytest_gpudiscover.native.drivers import ROOT_VARIABLE
 
 _LEAST, _MOST = 0.9, 1.001
 """Shares of a card's memory that a library may report: drivers keep some per cent, and nvidia-smi rounds."""
@@ -31,7 +33,8 @@ def test_every_card_of_nvidia_smi_is_found_once(machine: Machine) -> None:
 def test_every_card_that_amdgpu_drives_is_found_once(machine: Machine) -> None:
     """What the kernel's driver has and what is usable are the same cards, through whichever library."""
     machine.unmasked("ROCm")
-    cards = amd_cards()
+    root = machine.session.surroundings.environment.get(ROOT_VARIABLE) or "/"
+    cards = amd_cards(Path(root))
     if not cards:
         machine.lacks("the kernel's driver amdgpu has no card", "ROCm")
     assert _wrong(machine, cards) == []

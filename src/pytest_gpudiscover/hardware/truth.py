@@ -73,7 +73,7 @@ def _card(line: str) -> Card:
     return Card(pci_id=pci_id, name=name, uuid=uuid, memory=int(memory) * _MIB if memory.isdigit() else None)
 
 
-def amd_cards(root: Path = Path("/")) -> tuple[Card, ...]:
+def amd_cards(root: Path) -> tuple[Card, ...]:
     """The cards that the kernel's driver `amdgpu` drives, and whose nodes are here.
 
     Others may be lent to virtual machines, or not be given to this container.
