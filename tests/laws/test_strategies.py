@@ -266,7 +266,7 @@ import inspect, sys
 {imports}
 from hypothesis import HealthCheck, given, settings
 
-@settings(max_examples=1, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck))
 @given(...)
 def draw(name: DeviceID, device: DeviceInfo, host: FakeHost):
     from pytest_gpudiscover.strategies import LIBRARIES
@@ -325,9 +325,11 @@ PAGE = (Path(__file__).parents[2] / "docs" / "property-testing.md").read_text(en
 
 def test_the_pages_example_is_a_law_that_holds(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
-    (example,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    example, conftest = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     pytester.makepyfile(test_example=example)
-    assert pytester.runpytest_inprocess().parseoutcomes() == {"passed": 1}
+    pytester.makeconftest(conftest)
+    # In a process of its own: the profile that it loads would be that of the tests to come.
+    assert pytester.runpytest_subprocess().parseoutcomes() == {"passed": 1}
 
 
 def test_the_page_names_every_public_name_and_every_loss() -> None:

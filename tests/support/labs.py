@@ -28,8 +28,9 @@ def note(**facts):
         file.write(json.dumps(facts) + "\\n")
 
 def notes():
+    # A line may be read while it is written, half of it.
     with open(os.environ["LAB_NOTES"]) as file:
-        return [json.loads(line) for line in file]
+        return [json.loads(line) for line in file if line.endswith("\\n")]
 
 def change(edit):
     path = os.environ["GPUDISCOVER_HOST"]
