@@ -44,6 +44,11 @@ def holding(lifeline: Lifeline, body: str) -> list[str]:
 
 
 SLEEP = "os.write(life, b'here'); time.sleep(600)"
+FAMILY = """
+    if not os.fork():
+        os.write(life, b"here")
+    time.sleep(600)
+"""
 DAEMONISE = """
     if not os.fork():
         os.setsid()
@@ -217,17 +222,22 @@ async def test_a_cancelled_wait_leaves_nothing_behind(kind: type[Launcher], life
     assert not lifeline.held
 
 
-@pytest.mark.parametrize("steps", range(6))
-async def test_cancelling_at_any_step_and_twice_leaves_nothing_behind(lifeline: Lifeline, steps: int) -> None:
+@either
+@pytest.mark.parametrize("steps", range(8))
+async def test_cancelling_at_any_step_and_twice_leaves_nothing_behind(
+    kind: type[Launcher], lifeline: Lifeline, steps: int
+) -> None:
     async def probe() -> None:
-        async with KeeperLauncher() as launches:
-            runner = await launches.launch(holding(lifeline, SLEEP), ENVIRONMENT)
+        async with kind() as launches:
+            runner = await launches.launch(holding(lifeline, FAMILY), ENVIRONMENT)
             await runner.end()
 
     before = open_descriptors()
     task = asyncio.ensure_future(probe())
     for _ in range(steps):
         await asyncio.sleep(0)
+    if steps > 1:  # it has been started, and on a busy machine it may come far before the next step
+        assert lifeline.word() == "here"
     task.cancel()
     await asyncio.sleep(0)
     task.cancel()
@@ -235,6 +245,21 @@ async def test_cancelling_at_any_step_and_twice_leaves_nothing_behind(lifeline: 
         await task
     assert not lifeline.held
     assert open_descriptors() == before
+
+
+@either
+async def test_a_launch_that_was_cancelled_is_ended_before_its_launcher_is(
+    kind: type[Launcher], lifeline: Lifeline
+) -> None:
+    async with kind() as launches:
+        launching = asyncio.ensure_future(launches.launch(holding(lifeline, FAMILY), ENVIRONMENT))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert lifeline.word() == "here"
+        launching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await launching
+        assert await asyncio.to_thread(lifeline.let_go)
 
 
 async def test_a_cancelled_end_still_kills(lifeline: Lifeline) -> None:

@@ -20,6 +20,7 @@ from typing import Self, cast
 
 import psutil
 
+from pytest_gpudiscover.probing.finishing import finished
 from pytest_gpudiscover.probing.outcomes import exit_of, refusal
 from pytest_gpudiscover.probing.output import ANSWER_SIZE, Output
 from pytest_gpudiscover.probing.processes import Exit, LaunchError
@@ -159,6 +160,7 @@ class DirectLauncher:
     """Starts runners as children of this process; see the module for what it cannot do."""
 
     def __init__(self) -> None:
+        self._starting: set[asyncio.Task[DirectRunner]] = set()
         self._runners: list[DirectRunner] = []
         self._open = False
 
@@ -170,10 +172,14 @@ class DirectLauncher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End every runner that still lives."""
+        """End every runner that still lives; a cancellation takes effect after that."""
         self._open = False
         for runner in self._runners:
             runner.kill()
+        await finished(self._close())
+
+    async def _close(self) -> None:
+        await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(runner.end() for runner in self._runners))
 
     async def launch(self, command: Sequence[str], environment: Mapping[str, str]) -> DirectRunner:
@@ -190,19 +196,35 @@ class DirectLauncher:
             raise RuntimeError("launch() works inside the launcher's `async with` block only")
         if not command:
             raise LaunchError("cannot start a runner: its command is empty")
+        # Cancelled in between, asyncio would kill the runner without what it has started, and lose its pipes.
+        starting = asyncio.ensure_future(self._start(command, environment))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
         try:
-            _, runner = await asyncio.get_running_loop().subprocess_exec(
-                DirectRunner,
-                *command,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=POSIX,
-            )
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_unwanted)
+            raise
         except OSError as error:
             raise refusal(command[0], error.errno) from error
         except ValueError as error:
             raise LaunchError(f"cannot start {command[0]!r}: {error}") from error
+
+    async def _start(self, command: Sequence[str], environment: Mapping[str, str]) -> DirectRunner:
+        _, runner = await asyncio.get_running_loop().subprocess_exec(
+            DirectRunner,
+            *command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=POSIX,
+        )
         self._runners.append(runner)
         return runner
+
+
+def _unwanted(starting: asyncio.Task[DirectRunner]) -> None:
+    """Kill a runner whose launch was cancelled."""
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().kill()

@@ -16,11 +16,12 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pytest_gpudiscover.probing.finishing import finished
 from pytest_gpudiscover.probing.outcomes import exit_of, refusal
 from pytest_gpudiscover.probing.output import ANSWER_SIZE, Output
 from pytest_gpudiscover.probing.processes import Exit, LaunchError
@@ -368,17 +369,3 @@ class KeeperLauncher:
         if self._keeper is not None:
             await self._keeper.stop()
             self._keeper = None
-
-
-async def finished(work: Coroutine[None, None, None]) -> None:
-    """Await work to its end although the awaiting task is cancelled meanwhile; then let it be cancelled."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    task.result()
-    if cancelled is not None:
-        raise cancelled

@@ -19,7 +19,7 @@ from fake_runner.scripts import Answer, Death
 from pytest_gpudiscover.installations import Located, texts
 from pytest_gpudiscover.probing import Prober, ProbeRequest, ProbeResult
 from pytest_gpudiscover.probing.asking import Asking, Reply, RunnerGoneError, until_answered
-from pytest_gpudiscover.probing.keeper import finished
+from pytest_gpudiscover.probing.finishing import finished
 from pytest_gpudiscover.probing.output import ANSWER_SIZE
 from pytest_gpudiscover.probing.printing import GpuDiscover
 from pytest_gpudiscover.probing.processes import RunnerProcess
