@@ -50,6 +50,12 @@ def lifeline(tmp_path: Path) -> Iterator[Lifeline]:
     line.close()
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Two for each core under `-n auto`: many a test waits for a process, or for a deadline that must pass."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else 2 * (os.cpu_count() or 1)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where GPUDISCOVER_TESTS_REQUIRE is set, as in CI, a skipped test has failed."""
