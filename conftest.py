@@ -52,7 +52,7 @@ def lifeline(tmp_path: Path) -> Iterator[Lifeline]:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Two for each core under `-n auto`: many a test waits for a process, or for a deadline that must pass."""
+    """Two for each core under `-n auto`: many a test waits for a process, or for a deadline to pass."""
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else 2 * (os.cpu_count() or 1)
 
 

@@ -106,7 +106,21 @@ def test_a_problem_is_exit_code_1_and_printed_without_colours_into_a_pipe(
     assert "\x1b" not in done.stdout
 
 
-def test_a_runner_that_is_not_there_is_exit_code_2(gpudiscover: Command) -> None:
-    done = gpudiscover("doctor", "--runner", "/no/such/runner")
+@pytest.mark.parametrize("runner", ["/no/such/runner", "ollama"])
+def test_a_runner_that_is_not_there_is_exit_code_2_and_the_machine_is_looked_at_all_the_same(
+    gpudiscover: Command, tmp_path: Path, runner: str
+) -> None:
+    done = gpudiscover("doctor", "--json", "--runner", runner, PATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"gpudiscover: {runner}: ")
+    answer = json.loads(done.stdout)
+    names = [finding["name"] for finding in answer["findings"]]
+    assert (names[-1], answer["report"]) == ("not_asked", None)
+    assert done.stderr.removeprefix("gpudiscover: ").strip() in answer["findings"][-1]["came"]
+    assert {"no_mask", "limits_sufficient", "limit_low"} & {*names[:-1]}
+
+
+def test_a_variant_that_is_not_there_is_a_mistake_of_whoever_asks(gpudiscover: Command) -> None:
+    done = gpudiscover("doctor", "--runner", "fake", "--variant", "cuda_v99")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("gpudiscover: /no/such/runner: ")
+    assert done.stderr.startswith("gpudiscover: 'cuda_v99': no variant of that name")

@@ -32,6 +32,15 @@ def said(machine: Machine, report: Report | None = None, *, simulated: bool = Fa
     return findings(machine, report or Report(devices=(DEVICE,)), simulated=simulated)
 
 
+def test_where_nothing_could_be_asked_the_reason_stands_behind_what_the_machine_says() -> None:
+    of_machine = [finding for finding in said(RADEONS) if finding.topic != "probes"]
+    *before, refused = findings(RADEONS, "runner: no such \x1bprogram")
+    assert before == of_machine
+    assert (refused.name, refused.severity) == (Name.NOT_ASKED, Severity.PROBLEM)
+    assert refused.came == "nothing was asked: runner: no such \\x1bprogram"
+    assert "--runner" in refused.next_step
+
+
 def masked(**variables: str) -> list[Finding]:
     """What is said of masks on a machine with three cards of AMD."""
     about = said(replace(RADEONS, variables=variables))

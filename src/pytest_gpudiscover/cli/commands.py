@@ -13,7 +13,7 @@ from pytest_gpudiscover.cli import holding, matrix
 from pytest_gpudiscover.cli.arguments import Options
 from pytest_gpudiscover.cli.discovering import discovered, installation
 from pytest_gpudiscover.cli.rendering import shown_check, shown_report
-from pytest_gpudiscover.cli.streams import complain
+from pytest_gpudiscover.cli.streams import COULD_NOT_RUN, complain
 from pytest_gpudiscover.cli.verbosity import log_on_stderr
 from pytest_gpudiscover.explaining import unmet
 from pytest_gpudiscover.leasing.reach import within_reach
@@ -102,6 +102,9 @@ def _doctor(options: Options) -> tuple[str, int]:
 
     examined = examination(options)
     status = PROBLEM if examined.has_problem else NO_PROBLEM
+    if isinstance(examined.report, str):
+        complain(examined.report)
+        status = COULD_NOT_RUN
     if options.json:
         return _json(examined.to_json()), status
     return _rendered(_console(), shown_findings(examined.findings)), status

@@ -10,6 +10,7 @@ from pytest_gpudiscover.cli.discovering import discovered
 from pytest_gpudiscover.doctor.findings import Finding, Severity, to_json
 from pytest_gpudiscover.doctor.gathering import gathered
 from pytest_gpudiscover.doctor.rules import findings
+from pytest_gpudiscover.errors import InstallationError, VariantNotFoundError
 from pytest_gpudiscover.reports import Report
 from pytest_gpudiscover.surroundings import Surroundings
 
@@ -20,12 +21,12 @@ class Examination:
 
     Attributes:
         findings: in the order in which a discovery depends on what they are about.
-        report: of the discovery.
+        report: of the discovery, or why there could be none.
         simulated: whether that was of a simulated machine.
     """
 
     findings: list[Finding]
-    report: Report
+    report: Report | str
     simulated: bool
 
     @property
@@ -35,18 +36,29 @@ class Examination:
 
     def to_json(self) -> dict[str, Any]:
         """The object that `gpudiscover doctor --json` prints."""
-        return to_json(self.findings, simulated=self.simulated, report=self.report.to_json())
+        report = None if isinstance(self.report, str) else self.report.to_json()
+        return to_json(self.findings, simulated=self.simulated, report=report)
 
 
 def examination(options: Options) -> Examination:
     """Examine this machine.
 
     Raises:
-        GpuDiscoverError: discovery could not run.
+        GpuDiscoverError: options that make no sense, or a variant that is not there.
     """
-    report = discovered(options)
+    report = _report(options)
     machine = gathered(Surroundings.current(), leases=options.leases)
     simulated = options.runner == "fake"
     return Examination(
         findings=findings(machine, report, simulated=simulated), report=report, simulated=simulated
     )
+
+
+def _report(options: Options) -> Report | str:
+    """Discover, or say why that is not possible here: the rest of the machine is looked at all the same."""
+    try:
+        return discovered(options)
+    except VariantNotFoundError:
+        raise
+    except InstallationError as error:
+        return str(error)

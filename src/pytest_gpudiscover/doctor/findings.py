@@ -74,6 +74,7 @@ class Name(enum.StrEnum):
     LEASES_POSSIBLE = "leases_possible"
     LEASES_IMPOSSIBLE = "leases_impossible"
     SIMULATED = "simulated"
+    NOT_ASKED = "not_asked"
     ASKED = "asked"
     USABLE_GPUS = "usable_gpus"
     NO_USABLE_GPU = "no_usable_gpu"
@@ -129,13 +130,13 @@ def summary(findings: Iterable[Finding]) -> str:
     return ", ".join([*named, f"{numbers['ok']} ok"])
 
 
-def to_json(findings: Iterable[Finding], *, simulated: bool, report: dict[str, Any]) -> dict[str, Any]:
+def to_json(findings: Iterable[Finding], *, simulated: bool, report: dict[str, Any] | None) -> dict[str, Any]:
     """The object that `gpudiscover doctor --json` prints.
 
     Args:
         findings: in order.
         simulated: whether the report is of a simulated machine.
-        report: as `list --json` prints it.
+        report: as `list --json` prints it; None where nothing could be asked.
     """
     listed = list(findings)
     return {

@@ -72,6 +72,17 @@ def about_probes(machine: Machine, report: Report, *, simulated: bool) -> Iterat
         yield _finding(name=Name.SERVED_ANOTHER_WAY, severity=Severity.OK, came=came)
 
 
+def about_refusal(refusal: str) -> Finding:
+    """Why nothing could be asked."""
+    return _finding(
+        name=Name.NOT_ASKED,
+        severity=Severity.PROBLEM,
+        came=f"nothing was asked: {printable(refusal, _DETAIL_LIMIT)}",
+        expected="a runner that can be started",
+        next_step="name one that is there with --runner; without it this machine's drivers are asked",
+    )
+
+
 def _asked(report: Report) -> Iterator[Finding]:
     outcomes = dict.fromkeys(
         f"{printable(probe.variant, 60) or 'the runner'} ({probe.phase}): {probe.outcome}"
