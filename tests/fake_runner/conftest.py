@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpudiscover.probing.ports import free_port
+from pytest_gpudiscover.probing.ports import port_for_runner
 
 FAKE_RUNNER = Path(__file__).parents[2] / "fake_runner"
 PATIENCE = 20
@@ -147,25 +147,27 @@ def put(host_file: Path, host: object) -> None:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start runners: `start(host, variant="", deep=False, NAME="value", ...)`; the host is a dict or TOML."""
-    runners: list[Runner] = []
+    with contextlib.ExitStack() as started:
 
-    def start_one(
-        host: object, variant: str = "", *, deep: bool = False, port: int = 0, **variables: str
-    ) -> Runner:
-        host_file = tmp_path / "host"
-        put(host_file, host)
-        if variant:
-            variables["OLLAMA_LIBRARY_PATH"] = os.pathsep.join(
-                ["/opt/lib/ollama", f"/opt/lib/ollama/{variant}"]
+        def start_one(
+            host: object, variant: str = "", *, deep: bool = False, port: int = 0, **variables: str
+        ) -> Runner:
+            host_file = tmp_path / "host"
+            put(host_file, host)
+            if variant:
+                variables["OLLAMA_LIBRARY_PATH"] = os.pathsep.join(
+                    ["/opt/lib/ollama", f"/opt/lib/ollama/{variant}"]
+                )
+            if deep:
+                variables["GGML_CUDA_INIT"] = "1"
+            # Nobody else is given the port before the runner binds it, or after: what answers is the runner.
+            runner = Runner(
+                host_file, port or started.enter_context(port_for_runner(reserve=True)), variables
             )
-        if deep:
-            variables["GGML_CUDA_INIT"] = "1"
-        runners.append(Runner(host_file, port or free_port(), variables))
-        return runners[-1]
+            started.callback(runner.end)
+            return runner
 
-    yield start_one
-    for runner in runners:
-        runner.end()
+        yield start_one
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import pytest
 
 from pytest_gpudiscover import NativeInstallation, Report, discover
 from pytest_gpudiscover.native.drivers import DRIVERS
-from pytest_gpudiscover.probing.ports import free_port
+from pytest_gpudiscover.probing.ports import port_for_runner
 from pytest_gpudiscover.surroundings import Surroundings
 
 NATIVE = Path(__file__).parents[2] / "src" / "pytest_gpudiscover" / "native"
@@ -94,6 +94,11 @@ class NativeRunner:
         stdout, stderr = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, stdout.decode(), stderr.decode()
 
+    def end_if_it_heeds(self) -> None:
+        """End it as Ctrl-C does if it has answered: then nothing hangs in a driver."""
+        if self.answered and self.process.returncode is None:
+            self.end()
+
     def kill(self) -> None:
         """End it whatever it does."""
         with self.process:
@@ -123,20 +128,19 @@ def control_c() -> Iterator[None]:
 @pytest.fixture
 def start(clean_environment: dict[str, str], control_c: None) -> Iterator[Start]:
     """Start native runners for Vulkan, with options for Python and more variables; none outlives the test."""
-    runners: list[NativeRunner] = []
     del control_c  # it is how they are ended
+    with contextlib.ExitStack() as started:
 
-    def start_runner(*options: str, **variables: str) -> NativeRunner:
-        vulkan = {"GPUDISCOVER_DRIVER": "vulkan", "VK_LOADER_LAYERS_DISABLE": "~implicit~"}
-        runners.append(NativeRunner(free_port(), options, clean_environment | vulkan | variables))
-        return runners[-1]
+        def start_runner(*options: str, **variables: str) -> NativeRunner:
+            vulkan = {"GPUDISCOVER_DRIVER": "vulkan", "VK_LOADER_LAYERS_DISABLE": "~implicit~"}
+            # Nobody else is given the port before the runner binds it, or after: what answers is the runner.
+            port = started.enter_context(port_for_runner(reserve=True))
+            runner = NativeRunner(port, options, clean_environment | vulkan | variables)
+            started.callback(runner.kill)
+            started.callback(runner.end_if_it_heeds)
+            return runner
 
-    yield start_runner
-    for runner in runners:
-        # What has answered heeds Ctrl-C: nothing hangs in a driver.
-        if runner.answered and runner.process.returncode is None:
-            runner.end()
-        runner.kill()
+        yield start_runner
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from pytest_gpudiscover import OllamaInstallation, Phase, Reason, Report, discov
 from pytest_gpudiscover.probing import ProbeRequest, ProbeResult, asking
 from pytest_gpudiscover.probing.asking import HttpInfo, Reply
 from pytest_gpudiscover.probing.keeper import KeeperLauncher
-from pytest_gpudiscover.probing.ports import LOOPBACK, free_port, port_for_runner
+from pytest_gpudiscover.probing.ports import LOOPBACK, port_for_runner
 from pytest_gpudiscover.probing.processes import Exit, RunnerProcess
 from pytest_gpudiscover.probing.runners import RunnerProber
 from pytest_gpudiscover.variants import Variant
@@ -150,15 +150,16 @@ async def test_a_runner_that_crashes_for_another_reason_is_started_once(tmp_path
 
 
 async def test_a_client_that_reaches_itself_has_not_reached_a_runner(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = free_port()
+    with port_for_runner(reserve=True) as port:
 
-    class OwnPort(socket.socket):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            self.bind((LOOPBACK, port))
+        class OwnPort(socket.socket):
+            def __init__(self, *arguments: Any) -> None:
+                super().__init__(*arguments)
+                self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                self.bind((LOOPBACK, port))
 
-    monkeypatch.setattr("pytest_gpudiscover.probing.asking.socket.socket", OwnPort)
-    assert await asking._try(port) is None
+        monkeypatch.setattr("pytest_gpudiscover.probing.asking.socket.socket", OwnPort)
+        assert await asking._try(port) is None
 
 
 async def test_a_runner_that_says_503_is_asked_again_until_it_answers(tmp_path: Path) -> None:
