@@ -293,12 +293,14 @@ def test_any_of_our_modules_may_be_the_first_that_is_imported(first: str) -> Non
     """While the strategies are imported, Hypothesis is, and at the end of that it asks for our types."""
     program = f"""
 import pytest_gpudiscover{first}
-from hypothesis import find
+from hypothesis import Phase, find, settings
 from hypothesis.strategies import from_type
 from pytest_gpudiscover import DeviceInfo
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.strategies import Body
-print(*(type(find(from_type(each), lambda _: True)).__name__ for each in (Body, DeviceInfo, FakeHost)))
+first = settings(phases=[Phase.generate], deadline=None, database=None)
+every = (Body, DeviceInfo, FakeHost)
+print(*(type(find(from_type(each), lambda _: True, settings=first)).__name__ for each in every))
 """
     assert result_of(program).split() == ["Body", "DeviceInfo", "FakeHost"]
 
