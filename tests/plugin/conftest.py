@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from labs import Lab
 from pytest_gpudiscover.simulation import FakeHost
+
+_LATE = """
+    choosing installations.ollama plugin.distributing plugin.holding plugin.leasing plugin.marking
+    plugin.report_file plugin.reporting plugin.requiring probing.http probing.runners simulation.installation
+    simulation.troubled
+"""
+# Imported only when needed. pytester forgets what a run in this process has imported: each would do it again,
+# which takes longer than the rest of most.
+for _name in ("fake_runner.triggers", "psutil", *(f"pytest_gpudiscover.{name}" for name in _LATE.split())):
+    importlib.import_module(_name)
 
 
 @pytest.fixture(autouse=True)
