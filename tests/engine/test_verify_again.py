@@ -218,7 +218,8 @@ async def test_verifications_wait_for_their_turn() -> None:
     devices = await discovery.devices()
     questions = [discovery.verify(device) for device in devices]
     await asyncio.gather(*questions, discovery.free_memory(devices), discovery.devices())
-    assert [call.phase for call in host.calls[-4:]] == ["verify", "verify", "refresh", "refresh"]
+    # In which order is nobody's promise: who finds the turn free first has it.
+    assert sorted(call.phase for call in host.calls[-4:]) == ["refresh", "refresh", "verify", "verify"]
     assert host.most_at_once() == 1
 
 
