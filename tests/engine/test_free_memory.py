@@ -13,6 +13,7 @@ import pytest
 from pytest_gpudiscover import Discovery
 from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.surroundings import Surroundings
+from virtually import in_virtual_time
 
 GIB = 1 << 30
 OLDER = ["vulkan", "cuda_v12"]
@@ -90,6 +91,7 @@ async def test_a_variant_that_fails_costs_its_own_devices_only() -> None:
     assert await discovery.free_memory(devices) == {red.device_id: red.free_memory}
 
 
+@in_virtual_time
 async def test_all_runners_share_the_time_of_a_refresh(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pytest_gpudiscover.recording")
     host = FakeHost.of("RTX 4090", "MI300X").with_fault("never_bind", phase="refresh", variant="cuda_v13")

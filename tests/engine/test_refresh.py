@@ -13,6 +13,7 @@ import pytest
 
 from pytest_gpudiscover import DeviceID, DeviceInfo, Discovery, Phase, Reason
 from pytest_gpudiscover.simulation import FakeHost
+from virtually import in_virtual_time
 
 GIB = 1 << 30
 
@@ -75,6 +76,7 @@ async def test_runners_that_cannot_help_are_not_asked() -> None:
 
 
 @pytest.mark.parametrize("infos", [RuntimeError("gone"), None], ids=["raises", "hangs"])
+@in_virtual_time
 async def test_a_runner_in_use_that_fails_costs_only_its_own_answer(infos: Exception | None) -> None:
     discovery, (device,) = await bootstrapped("RTX 4090", refresh_timeout=0.5)
     broken = Runner([device.device_id], infos)
@@ -145,6 +147,7 @@ async def test_a_stranger_is_reported_and_inherits_nobody_s_figures(tmp_path: Pa
     ]
 
 
+@in_virtual_time
 async def test_all_probes_of_a_refresh_share_one_deadline() -> None:
     host = FakeHost.of("RTX 4090", "MI300X").with_fault("never_bind", phase="refresh")
     discovery = Discovery(host.in_memory(without_variants=["vulkan"]), refresh_timeout=0.5)
@@ -167,6 +170,7 @@ async def test_a_runner_in_use_that_was_cancelled_itself_does_not_cancel_the_cal
     assert after == (device,)
 
 
+@in_virtual_time
 async def test_a_runner_in_use_that_ignores_its_cancellation_holds_nobody_up() -> None:
     released = asyncio.Event()
 

@@ -17,7 +17,7 @@ from pytest_gpudiscover import Discovery, Phase, Reason, Report, discover
 from pytest_gpudiscover.installations import Located
 from pytest_gpudiscover.probing import Failure, Prober, ProbeRequest, ProbeResult
 from pytest_gpudiscover.reports import ProbeRecord
-from pytest_gpudiscover.simulation import FakeHost
+from pytest_gpudiscover.simulation import FakeHost, simulate
 from pytest_gpudiscover.simulation.in_memory import InMemoryInstallation
 from pytest_gpudiscover.surroundings import Surroundings
 
@@ -107,7 +107,7 @@ def test_one_card_is_never_initialised_by_two_runners_at_once() -> None:
 
 def test_a_device_that_hangs_is_dropped_alone_at_its_own_deadline() -> None:
     fault = [{"name": "hang_deep", "device": "card3"}]
-    report = discover(eight_cards(fault=fault).in_memory(variant="cuda_v13"), verify_timeout=1.0)
+    report = simulate(eight_cards(fault=fault), variant="cuda_v13", verify_timeout=1.0).report
     assert len(report.devices) == 7
     assert [(r.reason, r.description) for r in report.rejected] == [(Reason.TIMEOUT, "Card 3")]
     assert "took longer than 1 s" in report.rejected[0].detail
@@ -117,7 +117,7 @@ def test_a_variant_that_hangs_costs_only_itself() -> None:
     host = FakeHost.of("RTX 4090", "RX 7900 XTX").with_fault(
         "never_bind", variant="cuda_v13", phase="enumerate"
     )
-    report = discover(host.in_memory(), enumerate_timeout=1.0)
+    report = simulate(host, enumerate_timeout=1.0).report
     assert {device.library for device in report.devices} == {"CUDA", "ROCm"}
     assert [(r.variant, r.reason) for r in report.rejected if r.device is None] == [
         ("cuda_v13", Reason.TIMEOUT)

@@ -21,6 +21,7 @@ from pytest_gpudiscover.simulation import FakeHost
 from pytest_gpudiscover.simulation.in_memory import InMemoryInstallation
 from pytest_gpudiscover.surroundings import Surroundings
 from pytest_gpudiscover.variants import Variant
+from virtually import in_virtual_time
 
 ShownBy = Callable[[FakeHost], tuple[FakeHost, Installation]]
 
@@ -101,6 +102,7 @@ async def test_a_device_that_a_verification_rejected_can_be_asked_again() -> Non
     assert await discovery.verify(rejected) is None
 
 
+@in_virtual_time
 async def test_a_device_that_hangs_is_given_up_after_the_time_of_one_verification() -> None:
     host = FakeHost.of("RTX 4090")
     discovery = Discovery(host.in_memory(variant="cuda_v13"), verify_timeout=0.5)
