@@ -151,7 +151,7 @@ def descriptors() -> int:
 @pytest.mark.parametrize(("name", "phase"), CELLS)
 def test_a_fault_has_its_verdict_and_touches_nobody_else(name: str, phase: Phase, tmp_path: Path) -> None:
     host = struck_host(name, phase).save(tmp_path / "host.json")
-    timeout = 2.0 if name in HANGING else AMPLE
+    timeout = 5.0 if name in HANGING else AMPLE
     before = descriptors()
     sight = seen(host.installation(), phase, timeout)
     assert (psutil.Process().children(recursive=True), descriptors()) == ([], before)

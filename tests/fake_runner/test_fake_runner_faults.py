@@ -56,7 +56,7 @@ def test_slow_headers_come_byte_by_byte(faulty: Start) -> None:
 
 
 def test_drip_sends_the_head_at_once_and_the_body_byte_by_byte(faulty: Start) -> None:
-    with faulty("drip", pause=0.05).ask() as connection:
+    with faulty("drip", pause=1.5).ask() as connection:
         head = connection.recv(4096)
         assert head.startswith(b"HTTP/1.1 200")
         assert head.partition(b"\r\n\r\n")[2] in (b"", b"[")
